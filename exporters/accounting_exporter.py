@@ -1,0 +1,56 @@
+"""The one interface of every export format."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from exporters.configuration import FrozenConfiguration
+from exporters.problem import Problem
+from exporters.run_context import RunContext
+from exporters.settings import ExporterSettings
+from exporters.voucher import Voucher
+
+
+class AccountingExporter(ABC):
+    """Turns one run's vouchers into the bytes of one file.
+
+    An exporter is made for one run and used once, from the first voucher to `finish`. It is pure:
+    the same configuration, run and vouchers in the same order give the same bytes.
+
+    Construction validates the configuration and raises `ConfigurationInvalid` with every problem
+    it found.
+    """
+
+    format: ClassVar[str]
+    target: ClassVar[str]
+    content_type: ClassVar[str]
+    file_extension: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, configuration: FrozenConfiguration, run: RunContext) -> None: ...
+
+    @property
+    @abstractmethod
+    def settings(self) -> ExporterSettings:
+        """The settings in full, defaults included."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> Mapping[str, object]:
+        """The layout that is used, in full and as JSON holds it; empty if there is none."""
+
+    @abstractmethod
+    def check(self, voucher: Voucher) -> tuple[Problem, ...]:
+        """List everything that keeps a voucher out of the file; changes nothing."""
+
+    @abstractmethod
+    def render(self, voucher: Voucher) -> bytes:
+        """Give the next bytes of the file.
+
+        Raises:
+            ClaimUnusable: the voucher has problems; the file is as if it had never come.
+        """
+
+    @abstractmethod
+    def finish(self) -> bytes:
+        """Give what closes the file; empty if no voucher got into it."""

@@ -1,0 +1,94 @@
+"""The configuration of a run, as the database froze it when the run began."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from exporters.claim import Dimensions
+from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
+
+
+class _FrozenSetting(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class PostingRule(_FrozenSetting):
+    """Where an expense type, or what is owed to the claimant, is posted.
+
+    A rule of side `expense` names its `expense_type`; the one rule of side `payable` names none.
+    With `subledger` = `claimant` the line carries the claimant's number.
+    """
+
+    side: Literal["expense", "payable"]
+    expense_type: str | None = None
+    account_code: Annotated[str, Field(min_length=1)]
+    tax_code: str | None = None
+    dimensions: Dimensions = Field(default_factory=dict)
+    subledger: Literal["claimant", "none"] = "none"
+
+    @model_validator(mode="after")
+    def _names_its_type(self) -> Self:
+        if (self.side == "expense") != bool(self.expense_type):
+            raise PydanticCustomError(
+                ProblemCode.POSTING_RULE_INVALID,
+                "A rule of side expense names an expense type, a rule of side payable none.",
+            )
+        return self
+
+
+class FrozenConfiguration(_FrozenSetting):
+    """How a run's claims become a file.
+
+    `layout` replaces the whole layout that ships with the format. `on_problem` is the caller's to
+    act on: rendering lists every claim that it left out, whatever the policy.
+    """
+
+    target: str
+    format: str
+    time_zone: Annotated[str, Field(min_length=1)]
+    layout: dict[str, object] | None = None
+    settings: dict[str, object] = Field(default_factory=dict)
+    on_problem: Literal["leave_out", "refuse_run"]
+    posting_rules: Annotated[tuple[PostingRule, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _has_no_rival_rules(self) -> Self:
+        counts = Counter(rule.expense_type or "(payable)" for rule in self.posting_rules)
+        rivals = [name for name, count in counts.items() if count > 1]
+        if rivals:
+            raise PydanticCustomError(
+                ProblemCode.POSTING_RULE_INVALID,
+                "More than one posting rule applies to {rivals}.",
+                {"rivals": ", ".join(rivals)},
+            )
+        return self
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Self:
+        """Read a frozen configuration, for example straight from decoded JSON.
+
+        Raises:
+            ConfigurationInvalid: the document breaks its shape, or two rules compete for one
+                expense type or for the payable side.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise ConfigurationInvalid(_problems(error)) from error
+
+
+def _problems(error: ValidationError) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(
+            ProblemCode.POSTING_RULE_INVALID
+            if detail["type"] == ProblemCode.POSTING_RULE_INVALID
+            or detail["loc"][:1] == ("posting_rules",)
+            else ProblemCode.CONFIGURATION_INVALID,
+            ".".join(str(step) for step in detail["loc"]) or "posting_rules",
+            detail["msg"],
+        )
+        for detail in error.errors(include_url=False, include_input=False)
+    )

@@ -1,0 +1,129 @@
+"""What the delimited formats share; a format adds its settings, its layout and its own checks."""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Generic, TypeVar
+
+from exporters.accounting_exporter import AccountingExporter
+from exporters.configuration import FrozenConfiguration
+from exporters.delimited_writer import DelimitedWriter, Notice
+from exporters.layout import Layout
+from exporters.master_data import MasterData
+from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
+from exporters.run_context import RunContext
+from exporters.settings import ExporterSettings
+from exporters.source import Sources
+from exporters.voucher import Voucher
+
+SettingsT = TypeVar("SettingsT", bound=ExporterSettings)
+
+# Without these columns a file could not be posted at all.
+_NEEDED_COLUMNS = ("line.account_code", "line.amount", "voucher.posting_date")
+
+
+class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
+    """Writes one record per journal line, in the columns of a layout.
+
+    A format sets `settings_type` and `layout_name` and overrides `_configuration_problems` and
+    `_voucher_problems` where it knows more.
+    """
+
+    content_type: ClassVar[str] = "text/csv"
+    file_extension: ClassVar[str] = "csv"
+    layout_name: ClassVar[str]
+    # A class variable cannot be generic, so subclasses narrow it by their type argument.
+    settings_type: type[SettingsT]
+
+    def __init__(self, configuration: FrozenConfiguration, run: RunContext) -> None:
+        self._settings = self.settings_type.from_document(configuration.settings)
+        layout = (
+            Layout.shipped(self.layout_name)
+            if configuration.layout is None
+            else Layout.from_document(configuration.layout)
+        )
+        self._layout = _with_dialect_of(self._settings, layout)
+        problems = (
+            *_column_problems(self._layout, configuration),
+            *self._configuration_problems(self._settings, self._layout),
+        )
+        if problems:
+            raise ConfigurationInvalid(problems)
+        sources = Sources(run, self._settings.model_dump(), self._settings.dimension_order)
+        self._writer = DelimitedWriter(self._layout, sources)
+        self._master_data = MasterData(self._settings)
+
+    @property
+    def settings(self) -> SettingsT:
+        """The settings in full, defaults included."""
+        return self._settings
+
+    @property
+    def layout(self) -> Mapping[str, object]:
+        """The layout in full, with the dialect that the settings chose."""
+        return self._layout.model_dump(mode="json")
+
+    def check(self, voucher: Voucher) -> tuple[Problem, ...]:
+        """List what the master data, the target and the columns say against a voucher."""
+        return (*self._own_problems(voucher), *self._writer.check(voucher))
+
+    def render(self, voucher: Voucher) -> bytes:
+        """Give the voucher's records, after the header if it is the first."""
+        if self._own_problems(voucher):
+            raise ClaimUnusable(self.check(voucher))
+        return self._writer.write(voucher)
+
+    def finish(self) -> bytes:
+        """Give nothing: a delimited file needs no trailer."""
+        return b""
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Count the texts that were altered to fit, per column."""
+        return self._writer.notices()
+
+    def _own_problems(self, voucher: Voucher) -> tuple[Problem, ...]:
+        return (*self._master_data.problems(voucher), *self._voucher_problems(voucher))
+
+    def _configuration_problems(self, settings: SettingsT, layout: Layout) -> Iterable[Problem]:
+        """Check what only this format knows about its settings and layout."""
+        del settings, layout
+        return ()
+
+    def _voucher_problems(self, voucher: Voucher) -> Iterable[Problem]:
+        """Check what only this format knows about vouchers."""
+        del voucher
+        return ()
+
+
+def _with_dialect_of(settings: ExporterSettings, layout: Layout) -> Layout:
+    changes: dict[str, object] = {}
+    if settings.header is not None:
+        changes["header"] = {"kind": settings.header}
+        if settings.header_text is not None:
+            changes["header"] = {"kind": "text", "text": settings.header_text}
+    if settings.encoding is not None:
+        changes["encoding"] = settings.encoding
+        if settings.encoding != "utf-8":
+            changes["bom"] = False
+    if settings.line_end is not None:
+        changes["line_end"] = settings.line_end
+    if not changes:
+        return layout
+    document = layout.model_dump(mode="json")
+    return Layout.from_document({**document, "dialect": {**document["dialect"], **changes}})
+
+
+def _column_problems(layout: Layout, configuration: FrozenConfiguration) -> list[Problem]:
+    needed = dict.fromkeys(_NEEDED_COLUMNS, "the file cannot be posted without it")
+    for rule in configuration.posting_rules:
+        if rule.subledger == "claimant":
+            needed["line.subledger_number"] = "a posting rule asks for the claimant's number"
+        if rule.tax_code:
+            needed["line.tax_code"] = "a posting rule gives a tax code"
+    return [
+        Problem(
+            ProblemCode.LAYOUT_INVALID,
+            "layout.columns",
+            f"No column shows {path}, but {reason}.",
+        )
+        for path, reason in needed.items()
+        if not layout.shows(path)
+    ]

@@ -1,0 +1,233 @@
+"""Writes vouchers as the records of a delimited file, piece by piece."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from exporters.cell import (
+    CODECS,
+    Alteration,
+    Cell,
+    CellRefused,
+    cell_for,
+    unencodable_character,
+)
+from exporters.layout import Column, ConstantSource, Layout, NoHeader, PathSource, TextHeader
+from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
+from exporters.source import Sources, Value, ValueOfLine
+from exporters.voucher import JournalLine, Voucher
+
+_LINE_ENDS: Final = {"crlf": "\r\n", "lf": "\n"}
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class _Field(NamedTuple):
+    column: Column
+    value: ValueOfLine
+    write: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """How often texts were altered to fit, with one claim to look at.
+
+    `code` is `text_shortened` or `character_replaced`, `field` the column's name.
+    """
+
+    code: str
+    field: str
+    count: int
+    first_claim_number: str
+
+
+class DelimitedWriter:
+    """The state of one file: what has been started, and what was altered.
+
+    Columns that no line changes are written once, when the writer is made; so a setting that
+    cannot stand in its column is found before any claim.
+
+    Raises:
+        ConfigurationInvalid: a constant, a setting or the header does not fit the layout.
+    """
+
+    def __init__(self, layout: Layout, sources: Sources) -> None:
+        self._dialect = layout.dialect
+        self._codec = CODECS[layout.dialect.encoding]
+        self._line_end = _LINE_ENDS[layout.dialect.line_end]
+        # Runs of unchanging columns are kept as one text, between the columns that do change.
+        self._parts: list[str | _Field] = []
+        self._fields: list[_Field] = []
+        self._compile(layout, sources)
+        self._opening = self._open(layout)
+        self._started = False
+        self._notices: dict[Alteration, Notice] = {}
+
+    def check(self, voucher: Voucher) -> tuple[Problem, ...]:
+        """List every cell of a voucher that the format cannot take; changes nothing."""
+        return tuple(
+            problem
+            for line in voucher.lines
+            for field in self._fields
+            if (problem := self._cell_problem(field, voucher, line))
+        )
+
+    def write(self, voucher: Voucher) -> bytes:
+        """Give the next bytes of the file; the header comes with the first voucher.
+
+        Raises:
+            ClaimUnusable: a cell cannot be written; the file is as if the voucher had never come.
+        """
+        altered: list[Alteration] = []
+        try:
+            records = [self._record(voucher, line, altered) for line in voucher.lines]
+            data = self._join(records)
+        except (CellRefused, UnicodeEncodeError) as refusal:
+            problems = self.check(voucher)
+            if not problems:
+                raise AssertionError("A refused voucher has a problem.") from refusal
+            raise ClaimUnusable(problems) from refusal
+        for alteration in altered:
+            self._note(alteration, voucher)
+        if self._started:
+            return data
+        self._started = True
+        return self._opening + data
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Count what was altered so far, per column; the claims themselves are not kept."""
+        return tuple(self._notices.values())
+
+    def _join(self, records: list[str]) -> bytes:
+        text = self._line_end.join(records)
+        if not text.isascii():
+            for encoding in self._dialect.also_encodable_in:
+                text.encode(CODECS[encoding])
+        if self._dialect.final_newline:
+            text += self._line_end
+        elif self._started:
+            text = self._line_end + text
+        return text.encode(self._codec)
+
+    def _record(self, voucher: Voucher, line: JournalLine, altered: list[Alteration]) -> str:
+        return "".join(
+            [
+                part if isinstance(part, str) else part.write(part.value(voucher, line), altered)
+                for part in self._parts
+            ],
+        )
+
+    def _note(self, alteration: Alteration, voucher: Voucher) -> None:
+        known = self._notices.get(alteration)
+        self._notices[alteration] = Notice(
+            alteration.code,
+            alteration.column,
+            known.count + 1 if known else 1,
+            known.first_claim_number if known else voucher.lines[0].claim.claim_number,
+        )
+
+    def _cell_problem(self, field: _Field, voucher: Voucher, line: JournalLine) -> Problem | None:
+        try:
+            text = field.write(field.value(voucher, line), [])
+        except CellRefused as refusal:
+            return _line_problem(refusal, field.column, line)
+        refused = self._encoding_refusal(text)
+        return _line_problem(refused, field.column, line) if refused else None
+
+    def _encoding_refusal(self, text: str) -> CellRefused | None:
+        missing = unencodable_character(text, self._dialect)
+        if missing is None:
+            return None
+        character, encoding = missing
+        return CellRefused(
+            ProblemCode.TEXT_NOT_ENCODABLE,
+            f"holds {character!a} (U+{ord(character):04X}), which the encoding {encoding} lacks",
+            character,
+        )
+
+    def _compile(self, layout: Layout, sources: Sources) -> None:
+        problems: list[Problem] = []
+        constant = ""
+        for index, column in enumerate(layout.columns):
+            constant += layout.dialect.delimiter if index else ""
+            try:
+                value = _resolve(column, sources)
+                if callable(value):
+                    field = _Field(column, value, cell_for(column, layout.dialect))
+                    self._fields.append(field)
+                    self._parts += [constant, field]
+                    constant = ""
+                else:
+                    constant += self._constant(column, value, layout)
+            except CellRefused as refusal:
+                message = f"The column {column.name} {refusal.reason}."
+                problems.append(_column_problem(index, column, message))
+            except ValueError as error:
+                problems.append(_column_problem(index, column, str(error)))
+        if problems:
+            raise ConfigurationInvalid(tuple(problems))
+        self._parts.append(constant)
+
+    def _constant(self, column: Column, value: Value, layout: Layout) -> str:
+        text = cell_for(column, layout.dialect)(value, [])
+        if refused := self._encoding_refusal(text):
+            raise refused
+        return text
+
+    def _open(self, layout: Layout) -> bytes:
+        header = layout.dialect.header
+        opening = _BYTE_ORDER_MARK if layout.dialect.bom else b""
+        if isinstance(header, NoHeader):
+            return opening
+        text = (
+            header.text
+            if isinstance(header, TextHeader)
+            else layout.dialect.delimiter.join(column.name for column in layout.columns)
+        )
+        if refused := self._encoding_refusal(text):
+            raise ConfigurationInvalid(
+                (
+                    Problem(
+                        ProblemCode.LAYOUT_INVALID,
+                        "layout.dialect.header",
+                        f"The header {refused.reason}.",
+                    ),
+                ),
+            )
+        return opening + (text + self._line_end).encode(self._codec)
+
+
+def _resolve(column: Column, sources: Sources) -> Value | ValueOfLine:
+    if isinstance(column.source, PathSource):
+        return sources.resolve(column.source.path)
+    return column.source.value if isinstance(column.source, ConstantSource) else None
+
+
+def _column_problem(index: int, column: Column, message: str) -> Problem:
+    source = column.source
+    if isinstance(source, PathSource) and source.path.startswith("settings."):
+        return Problem(ProblemCode.SETTING_INVALID, source.path, message)
+    field = f"layout.columns[{index + 1}] ({column.name})"
+    return Problem(ProblemCode.LAYOUT_INVALID, field, message)
+
+
+def _line_problem(refusal: CellRefused, column: Column, line: JournalLine) -> Problem:
+    field = f"lines[{line.line_number}].{column.name}"
+    if refusal.character:
+        field = _field_with(refusal.character, line) or field
+    place = f"line {line.line_number}" if line.line_number else "the payable line"
+    message = f"The column {column.name} of {place} {refusal.reason}."
+    return Problem(refusal.code, field, message)
+
+
+def _field_with(character: str, line: JournalLine) -> str | None:
+    """Find the claim's own field that a character came from, for the person who can change it."""
+    fields = {
+        f"lines[{claim_line.line_number}].description": claim_line.description
+        for claim_line in line.claim.lines
+        if claim_line.line_number == line.line_number
+    } | {
+        "claimant.name": line.claim.claimant.name,
+        "purpose": line.claim.purpose,
+        "claim_number": line.claim.claim_number,
+        "claimant.number": line.claim.claimant.number or "",
+    }
+    return next((field for field, text in fields.items() if character in text), None)

@@ -1,0 +1,81 @@
+"""Which exporter writes which format: the built-in ones and those that packages add."""
+
+from collections.abc import Mapping
+from datetime import date
+from importlib.metadata import entry_points
+from typing import Final
+from uuid import UUID
+
+from exporters.accounting_exporter import AccountingExporter
+from exporters.configuration import FrozenConfiguration
+from exporters.dynamics import DynamicsExporter
+from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
+from exporters.run_context import RunContext
+from exporters.xledger import XledgerExporter
+
+ENTRY_POINT_GROUP: Final = "accounting_exporters"
+
+BUILT_IN: Final[Mapping[str, type[AccountingExporter]]] = {
+    exporter.format: exporter for exporter in (XledgerExporter, DynamicsExporter)
+}
+
+# Stands in for a run when a configuration is checked without one.
+_SAMPLE_RUN: Final = RunContext(
+    run_id=UUID(int=0),
+    run_number=1,
+    organization_id=UUID(int=0),
+    export_date=date(2000, 1, 1),
+)
+
+
+def formats() -> tuple[str, ...]:
+    """List every format name, in alphabetical order."""
+    added = {entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+    return tuple(sorted({*BUILT_IN, *added}))
+
+
+def exporter_type(format_name: str) -> type[AccountingExporter]:
+    """Find the exporter of a format.
+
+    A package adds one with an entry point in the group `accounting_exporters`: the name is the
+    format, the object a subclass of `AccountingExporter`. A built-in format cannot be replaced.
+
+    Raises:
+        ConfigurationInvalid: there is no such format (the message lists those there are), or the
+            entry point is not an exporter.
+    """
+    if format_name in BUILT_IN:
+        return BUILT_IN[format_name]
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=format_name):
+        found = entry_point.load()
+        if isinstance(found, type) and issubclass(found, AccountingExporter):
+            return found
+        raise _unknown(f"What {entry_point.value} adds for {format_name} is not an exporter.")
+    raise _unknown(f"There is no format {format_name}; there are {', '.join(formats())}.")
+
+
+def exporter_for(configuration: FrozenConfiguration, run: RunContext) -> AccountingExporter:
+    """Make the exporter that a run's configuration asks for.
+
+    Raises:
+        ConfigurationInvalid: with every problem of the configuration.
+    """
+    found = exporter_type(configuration.format)
+    if found.target != configuration.target:
+        message = f"The format {found.format} is for {found.target}, not {configuration.target}."
+        raise ConfigurationInvalid((Problem(ProblemCode.TARGET_MISMATCH, "target", message),))
+    return found(configuration, run)
+
+
+def configuration_problems(document: Mapping[str, object]) -> tuple[Problem, ...]:
+    """List what is wrong with a configuration that is about to be saved; empty if nothing is."""
+    try:
+        configuration = FrozenConfiguration.from_document(document)
+        exporter_for(configuration, _SAMPLE_RUN)
+    except ConfigurationInvalid as invalid:
+        return invalid.problems
+    return ()
+
+
+def _unknown(message: str) -> ConfigurationInvalid:
+    return ConfigurationInvalid((Problem(ProblemCode.UNKNOWN_FORMAT, "format", message),))

@@ -1,0 +1,159 @@
+"""From the members of a run to the bytes of its file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from exporters.claim import Claim, Member
+from exporters.configuration import FrozenConfiguration
+from exporters.posting_rules import PostingRules
+from exporters.problem import ClaimUnusable, ConfigurationInvalid, LeftOut, Problem, ProblemCode
+from exporters.registry import exporter_for
+from exporters.run_context import RunContext
+from exporters.voucher import Voucher
+
+__all__ = [
+    "RENDERER_VERSION",
+    "ConfigurationInvalid",
+    "FrozenConfiguration",
+    "LeftOut",
+    "Member",
+    "RenderSummary",
+    "RunContext",
+    "RunRenderer",
+]
+
+RENDERER_VERSION: Final = "1"
+"""Written on every run: the same version makes the same bytes of the same members.
+
+Raise it whenever any file that could be made before would come out with other bytes: a changed
+shipped layout, a changed default of a setting, a changed rule. A new format or a new setting whose
+default keeps the bytes needs nothing.
+"""
+
+
+class MembersOutOfOrderError(ValueError):
+    """A page came twice or in the wrong order, which would double or mix vouchers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSummary:
+    """What is in the file. `totals` sums the claims per currency; a reversal counts negative."""
+
+    claim_count: int
+    voucher_count: int
+    line_count: int
+    totals: Mapping[str, Decimal]
+
+
+class RunRenderer:
+    """Renders one run, page by page, in memory that does not grow with the run.
+
+    The bytes do not depend on where the pages are cut. A claim that cannot be exported is left
+    out and reported, whatever the policy `on_problem` says; with `refuse_run` it is the caller
+    who gives up the run.
+
+    Raises:
+        ConfigurationInvalid: with every problem of settings, posting rules and layout.
+    """
+
+    def __init__(self, configuration: FrozenConfiguration, run: RunContext) -> None:
+        self._exporter = exporter_for(configuration, run)
+        self._posting_rules = PostingRules(
+            configuration.posting_rules,
+            self._exporter.settings,
+            run,
+        )
+        self._last_position = 0
+        self._voucher_count = 0
+        self._line_count = 0
+        self._totals: dict[str, Decimal] = {}
+        self.left_out: list[LeftOut] = []
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the file."""
+        return self._exporter.content_type
+
+    @property
+    def file_extension(self) -> str:
+        """The end of the file's name, without a period."""
+        return self._exporter.file_extension
+
+    @property
+    def layout(self) -> Mapping[str, object]:
+        """The layout that was used, in full."""
+        return self._exporter.layout
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The settings that were used, defaults included, as JSON holds them."""
+        return self._exporter.settings.model_dump(mode="json")
+
+    def render(self, members: Iterable[Member]) -> bytes:
+        """Give the next piece of the file: call once per page, in the order of positions.
+
+        Raises:
+            MembersOutOfOrderError: a position is not above the one before it.
+        """
+        return b"".join(self._render_member(member) for member in members)
+
+    def finish(self) -> bytes:
+        """Give the end of the file; call once, after the last page."""
+        return self._exporter.finish() if self._voucher_count else b""
+
+    def take_left_out(self) -> list[LeftOut]:
+        """Hand over the claims left out since the last call, and forget them."""
+        taken, self.left_out = self.left_out, []
+        return taken
+
+    def summary(self) -> RenderSummary:
+        """Count what is in the file so far."""
+        return RenderSummary(
+            claim_count=self._voucher_count,
+            voucher_count=self._voucher_count,
+            line_count=self._line_count,
+            totals=dict(sorted(self._totals.items())),
+        )
+
+    def _render_member(self, member: Member) -> bytes:
+        if member.position <= self._last_position:
+            raise MembersOutOfOrderError(
+                f"Position {member.position} came after position {self._last_position}.",
+            )
+        self._last_position = member.position
+        try:
+            claim = _claim_of(member)
+            voucher = self._posting_rules.voucher(member, claim)
+            data = self._exporter.render(voucher)
+        except ClaimUnusable as unusable:
+            self.left_out.append(_left_out(member, unusable.problems[0]))
+            return b""
+        self._count(claim, voucher)
+        return data
+
+    def _count(self, claim: Claim, voucher: Voucher) -> None:
+        self._voucher_count += 1
+        self._line_count += len(voucher.lines)
+        signed = claim.total if voucher.kind == "entry" else -claim.total
+        self._totals[claim.currency] = self._totals.get(claim.currency, Decimal(0)) + signed
+
+
+def _claim_of(member: Member) -> Claim:
+    claim = Claim.from_document(member.document)
+    if claim.claim_id != member.claim_id:
+        message = "The claim document belongs to another claim."
+        raise ClaimUnusable((Problem(ProblemCode.DOCUMENT_INVALID, "claim_id", message),))
+    return claim
+
+
+def _left_out(member: Member, problem: Problem) -> LeftOut:
+    number = member.document.get("claim_number")
+    return LeftOut(
+        claim_id=member.claim_id,
+        claim_number=number if isinstance(number, str) else "",
+        code=problem.code,
+        field=problem.field,
+        message=problem.message,
+    )

@@ -1,0 +1,111 @@
+"""The settings that every exporter has; each exporter adds its own."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from exporters.layout import Encoding, LineEnd
+from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
+from exporters.text_template import CLAIM_PLACEHOLDERS, LINE_PLACEHOLDERS, TextTemplate
+
+
+def _line_template(text: str) -> str:
+    TextTemplate.parse(text, LINE_PLACEHOLDERS)
+    return text
+
+
+def _claim_template(text: str) -> str:
+    TextTemplate.parse(text, CLAIM_PLACEHOLDERS)
+    return text
+
+
+LineText = Annotated[str, AfterValidator(_line_template)]
+ClaimText = Annotated[str, AfterValidator(_claim_template)]
+Code = Annotated[str, Field(min_length=1, pattern=r"^\S(?:.*\S)?$")]
+Codes = Annotated[tuple[Code, ...], Field(strict=False)]
+
+
+class ExporterSettings(BaseModel):
+    """Facts of the organisation that no layout can know.
+
+    Unknown settings are refused, because a misspelt one would be ignored. A setting is therefore
+    never removed or renamed, and a changed default raises the renderer version: stored runs
+    freeze only the settings that somebody wrote.
+
+    Posting date: an entry is posted on the day of approval unless `posting_date` says `export`,
+    the day that the run began. A reversal is a new event in the ledger, so it is posted on the
+    day of export unless `reversal_posting_date` says `approval`.
+
+    Dimensions: `dimension_order` says which of the claim's dimensions are the target's first,
+    second and so on; those not listed are not exported. The payable line has the dimensions of
+    its posting rule only, unless `payable_dimensions` says `claim`.
+
+    Master data, each checked only when given: `accounts`, `dimension_values` (dimension -> codes),
+    `required_dimensions` (account code -> dimensions), `control_accounts` (exactly these carry the
+    claimant's number) and `tax_codes`. With `tax_policy` = `empty` no line may have a tax code,
+    with `explicit` every expense line must: accounting systems may have a default for a line
+    without one, so the two are never mixed.
+
+    Dialect: `header`, `header_text`, `encoding` and `line_end` replace the layout's when given.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    posting_date: Literal["approval", "export"] = "approval"
+    reversal_posting_date: Literal["approval", "export"] = "export"
+    due_days: Annotated[int, Field(ge=0, le=365)] | None = None
+    line_text: LineText = "{claim_number} {description}"
+    payable_text: ClaimText = "{claim_number} {claimant_name}"
+    reversal_line_text: LineText = "Tilbakeføring {claim_number} {description}"
+    reversal_payable_text: ClaimText = "Tilbakeføring {claim_number} {claimant_name}"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "NOK"
+    dimension_order: Codes = ("department", "project")
+    payable_dimensions: Literal["rule", "claim"] = "rule"
+    accounts: Codes | None = None
+    control_accounts: Codes | None = None
+    dimension_values: dict[str, Codes] = Field(default_factory=dict)
+    required_dimensions: dict[str, Codes] = Field(default_factory=dict)
+    tax_policy: Literal["empty", "explicit"] = "empty"
+    tax_codes: Codes | None = None
+    header: Literal["none", "names", "text"] | None = None
+    header_text: str | None = None
+    encoding: Encoding | None = None
+    line_end: LineEnd | None = None
+
+    @model_validator(mode="after")
+    def _header_has_its_text(self) -> Self:
+        if (self.header == "text") != (self.header_text is not None):
+            raise ValueError("header_text is given exactly when header is 'text'.")
+        return self
+
+    def document_number(self, voucher_number: int) -> str:
+        """Write the voucher number as the target wants it."""
+        return str(voucher_number)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Self:
+        """Read the settings as frozen.
+
+        Raises:
+            ConfigurationInvalid: a setting is missing, unknown or not usable.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise ConfigurationInvalid(_problems(error)) from error
+
+
+def _problems(error: ValidationError) -> tuple[Problem, ...]:
+    codes = {
+        "missing": ProblemCode.SETTING_MISSING,
+        "extra_forbidden": ProblemCode.SETTING_UNKNOWN,
+    }
+    return tuple(
+        Problem(
+            codes.get(detail["type"], ProblemCode.SETTING_INVALID),
+            ".".join(str(step) for step in ("settings", *detail["loc"])),
+            detail["msg"].removeprefix("Value error, "),
+        )
+        for detail in error.errors(include_url=False, include_input=False)
+    )
