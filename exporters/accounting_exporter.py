@@ -1,7 +1,6 @@
 """The one interface of every export format."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar
 
 from exporters.configuration import FrozenConfiguration
@@ -36,7 +35,7 @@ class AccountingExporter(ABC):
 
     @property
     @abstractmethod
-    def layout(self) -> Mapping[str, object]:
+    def layout(self) -> dict[str, object]:
         """The layout that is used, in full and as JSON holds it; empty if there is none."""
 
     @abstractmethod

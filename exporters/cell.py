@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 from exporters.layout import Column, Dialect, Encoding
 from exporters.problem import ProblemCode
 from exporters.source import Value
-from exporters.voucher import is_exact
 
 CODECS: Final[dict[Encoding, str]] = {
     "utf-8": "utf-8",
@@ -53,16 +52,15 @@ class _Limit(NamedTuple):
 def cell_for(column: Column, dialect: Dialect) -> Cell:
     """Make the function that writes a column's values; it raises `CellRefused`."""
     write = _WRITERS[column.type](column, dialect)
-    if not column.required:
-        return lambda value, altered: "" if value is None else write(value, altered)
+    required = column.required
 
-    def write_required(value: Value, altered: list[Alteration]) -> str:
+    def write_cell(value: Value, altered: list[Alteration]) -> str:
         text = "" if value is None else write(value, altered)
-        if not text:
+        if required and not text:
             raise CellRefused(ProblemCode.REQUIRED_VALUE_MISSING, "must not be empty")
         return text
 
-    return write_required
+    return write_cell
 
 
 def unencodable_character(text: str, dialect: Dialect) -> tuple[str, Encoding] | None:
@@ -183,9 +181,10 @@ def _amount_writer(column: Column, dialect: Dialect) -> Cell:
     limit = _limit(column, dialect)
 
     def write(value: Value, _: list[Alteration]) -> str:
-        if not isinstance(value, Decimal) or not is_exact(value):
-            raise CellRefused(ProblemCode.AMOUNT_NOT_EXACT, "is not in whole hundredths")
-        # A zero is written without the sign that Decimal keeps for it.
+        if not isinstance(value, Decimal):
+            raise TypeError(f"{value!r} is not an amount.")
+        # The voucher vouches for two decimals, so nothing is rounded here. A zero is written
+        # without the sign that Decimal keeps for it.
         text = f"{value:.2f}" if value else "0.00"
         if dialect.decimal_mark != ".":
             text = text.replace(".", dialect.decimal_mark)
@@ -201,8 +200,8 @@ def _date_writer(column: Column, dialect: Dialect) -> Cell:
     def write(value: Value, _: list[Alteration]) -> str:
         if not isinstance(value, date):
             raise TypeError(f"{value!r} is not a date.")
-        year, month, day = value.isoformat().split("-")
-        text = pattern.replace("yyyy", year).replace("mm", month).replace("dd", day)
+        iso = value.isoformat()
+        text = pattern.replace("yyyy", iso[:4]).replace("mm", iso[5:7]).replace("dd", iso[8:])
         return _check_length(text, limit)
 
     return write

@@ -1,6 +1,6 @@
 """What the delimited formats share; a format adds its settings, its layout and its own checks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import ClassVar, Generic, TypeVar
 
 from exporters.accounting_exporter import AccountingExporter
@@ -57,7 +57,7 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
         return self._settings
 
     @property
-    def layout(self) -> Mapping[str, object]:
+    def layout(self) -> dict[str, object]:
         """The layout in full, with the dialect that the settings chose."""
         return self._layout.model_dump(mode="json")
 

@@ -21,6 +21,8 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class _Field(NamedTuple):
+    # What stands before the field on every line: a delimiter, and columns that no line changes.
+    before: str
     column: Column
     value: ValueOfLine
     write: Cell
@@ -53,10 +55,8 @@ class DelimitedWriter:
         self._dialect = layout.dialect
         self._codec = CODECS[layout.dialect.encoding]
         self._line_end = _LINE_ENDS[layout.dialect.line_end]
-        # Runs of unchanging columns are kept as one text, between the columns that do change.
-        self._parts: list[str | _Field] = []
         self._fields: list[_Field] = []
-        self._compile(layout, sources)
+        self._after = self._compile(layout, sources)
         self._opening = self._open(layout)
         self._started = False
         self._notices: dict[Alteration, Notice] = {}
@@ -108,12 +108,12 @@ class DelimitedWriter:
         return text.encode(self._codec)
 
     def _record(self, voucher: Voucher, line: JournalLine, altered: list[Alteration]) -> str:
-        return "".join(
-            [
-                part if isinstance(part, str) else part.write(part.value(voucher, line), altered)
-                for part in self._parts
-            ],
-        )
+        fields = [
+            before + write(value(voucher, line), altered)
+            for before, _, value, write in self._fields
+        ]
+        fields.append(self._after)
+        return "".join(fields)
 
     def _note(self, alteration: Alteration, voucher: Voucher) -> None:
         known = self._notices.get(alteration)
@@ -143,7 +143,7 @@ class DelimitedWriter:
             character,
         )
 
-    def _compile(self, layout: Layout, sources: Sources) -> None:
+    def _compile(self, layout: Layout, sources: Sources) -> str:
         problems: list[Problem] = []
         constant = ""
         for index, column in enumerate(layout.columns):
@@ -151,9 +151,8 @@ class DelimitedWriter:
             try:
                 value = _resolve(column, sources)
                 if callable(value):
-                    field = _Field(column, value, cell_for(column, layout.dialect))
-                    self._fields.append(field)
-                    self._parts += [constant, field]
+                    write = cell_for(column, layout.dialect)
+                    self._fields.append(_Field(constant, column, value, write))
                     constant = ""
                 else:
                     constant += self._constant(column, value, layout)
@@ -164,7 +163,7 @@ class DelimitedWriter:
                 problems.append(_column_problem(index, column, str(error)))
         if problems:
             raise ConfigurationInvalid(tuple(problems))
-        self._parts.append(constant)
+        return constant
 
     def _constant(self, column: Column, value: Value, layout: Layout) -> str:
         text = cell_for(column, layout.dialect)(value, [])

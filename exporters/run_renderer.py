@@ -1,6 +1,6 @@
 """From the members of a run to the bytes of its file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -39,12 +39,16 @@ class MembersOutOfOrderError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RenderSummary:
-    """What is in the file. `totals` sums the claims per currency; a reversal counts negative."""
+    """What is in the file.
+
+    `totals` sums the claims' own totals per currency, of a reversal too: its frozen claim is the
+    one that was entered, and only the signs in the file are changed.
+    """
 
     claim_count: int
     voucher_count: int
     line_count: int
-    totals: Mapping[str, Decimal]
+    totals: dict[str, Decimal]
 
 
 class RunRenderer:
@@ -82,12 +86,12 @@ class RunRenderer:
         return self._exporter.file_extension
 
     @property
-    def layout(self) -> Mapping[str, object]:
+    def layout(self) -> dict[str, object]:
         """The layout that was used, in full."""
         return self._exporter.layout
 
     @property
-    def settings(self) -> Mapping[str, object]:
+    def settings(self) -> dict[str, object]:
         """The settings that were used, defaults included, as JSON holds them."""
         return self._exporter.settings.model_dump(mode="json")
 
@@ -136,8 +140,7 @@ class RunRenderer:
     def _count(self, claim: Claim, voucher: Voucher) -> None:
         self._voucher_count += 1
         self._line_count += len(voucher.lines)
-        signed = claim.total if voucher.kind == "entry" else -claim.total
-        self._totals[claim.currency] = self._totals.get(claim.currency, Decimal(0)) + signed
+        self._totals[claim.currency] = self._totals.get(claim.currency, Decimal(0)) + claim.total
 
 
 def _claim_of(member: Member) -> Claim:
