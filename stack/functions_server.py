@@ -12,7 +12,10 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 class FunctionsServer:
-    """One process that serves one entry point of functions/main.py below `url`."""
+    """One entry point of functions/main.py, served below `url`.
+
+    Not told whether it is async: functions-framework finds that out, here and when deployed.
+    """
 
     def __init__(  # noqa: PLR0913 - what a deployment is made of
         self,
@@ -21,20 +24,26 @@ class FunctionsServer:
         environment: Mapping[str, str],
         *,
         target: str = "api",
-        source: Path = CHECKOUT / "functions" / "main.py",
         python: str = sys.executable,
         checkout: Path = CHECKOUT,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        command = [python, "-m", "functions_framework", "--asgi", "--target", target]
-        command += ["--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
         self._program = Program(
             "The functions server",
-            command,
+            # -P: without the current directory on the path, as when deployed.
+            [python, "-P", "-m", "functions_framework"],
             log=directory / "functions.log",
             directory=checkout,
-            # functions-framework puts the source file's directory on the path, not the checkout.
-            environment={"PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1", **environment},
+            environment={
+                "FUNCTION_TARGET": target,
+                "FUNCTION_SOURCE": str(checkout / "functions" / "main.py"),
+                "HOST": "127.0.0.1",
+                "PORT": str(port),
+                # functions-framework puts only the directory of main.py on the path.
+                "PYTHONPATH": str(checkout),
+                "PYTHONUNBUFFERED": "1",
+                **environment,
+            },
         )
 
     @property

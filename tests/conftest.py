@@ -1,0 +1,174 @@
+"""The ladder of fixtures: a server, a migrated template, a database per test, a whole stack."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from stack.database import Database
+from stack.deployment import deploy
+from stack.embedded_stack import EmbeddedStack
+from stack.functions_server import CHECKOUT, FunctionsServer
+from stack.hosted_platform import DefaultGrants, create_database, create_roles
+from stack.migrations import apply_migrations
+from stack.ports import free_port
+from stack.postgres import PostgresServer
+
+TEMPLATE = "migrated"
+
+
+@dataclass(frozen=True)
+class OwnDatabase(Database):
+    """A database of one test; closes the connections that the test left open."""
+
+    opened: list[psycopg.Connection] = field(default_factory=list)
+
+    def connect(
+        self,
+        role: str = "postgres",
+        *,
+        claims: Mapping[str, Any] | None = None,
+        autocommit: bool = True,
+    ) -> psycopg.Connection:
+        """As Database.connect."""
+        connection = super().connect(role, claims=claims, autocommit=autocommit)
+        self.opened.append(connection)
+        return connection
+
+
+def _process_is_gone(process_id: str) -> bool:
+    try:
+        os.kill(int(process_id), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.fixture(scope="session")
+def scratch_directory() -> Iterator[Path]:
+    """A directory below .local/tests for this process, also in parallel and simultaneous runs.
+
+    Not pytest's own temporary directory: Postgres runs as another user when we are root, and may
+    not enter that one.
+    """
+    parent = CHECKOUT / ".local" / "tests"
+    parent.mkdir(parents=True, exist_ok=True)
+    for left_over in filter(lambda path: _process_is_gone(path.name), parent.iterdir()):
+        shutil.rmtree(left_over, ignore_errors=True)
+    directory = parent / str(os.getpid())
+    directory.mkdir()
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(scratch_directory: Path) -> Iterator[PostgresServer]:
+    """A server with hosted Supabase's roles and no database of ours."""
+    with PostgresServer(scratch_directory / "postgres", free_port(), durable=False) as server:
+        create_roles(server.database())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: PostgresServer) -> Database:
+    """A database as hosted, with new default grants and our migrations, to be cloned by name."""
+    database = create_database(postgres_server.database(), TEMPLATE)
+    apply_migrations(database)
+    return database
+
+
+@pytest.fixture(scope="session")
+def _administration(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
+    with postgres_server.database().connect("supabase_admin") as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return count(1)
+
+
+@pytest.fixture
+def database(
+    template_database: Database, _administration: psycopg.Connection, _numbers: Iterator[int]
+) -> Iterator[OwnDatabase]:
+    """A migrated database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    identifiers = sql.Identifier(name), sql.Identifier(template_database.name)
+    _administration.execute(
+        sql.SQL("create database {} template {} owner postgres").format(*identifiers)
+    )
+    clone = OwnDatabase(template_database.port, name, template_database.password)
+    yield clone
+    _close_and_drop(clone, _administration)
+
+
+@pytest.fixture
+def unmigrated_database(
+    postgres_server: PostgresServer, _administration: psycopg.Connection, _numbers: Iterator[int]
+) -> Iterator[Callable[[DefaultGrants], OwnDatabase]]:
+    """Make a database as a new project has it: with old or new default grants, no migrations."""
+    made: list[OwnDatabase] = []
+
+    def make(default_grants: DefaultGrants) -> OwnDatabase:
+        name = f"test_{next(_numbers)}"
+        database = create_database(postgres_server.database(), name, default_grants)
+        made.append(OwnDatabase(database.port, database.name, database.password))
+        return made[-1]
+
+    yield make
+    for database in made:
+        _close_and_drop(database, _administration)
+
+
+def _close_and_drop(database: OwnDatabase, administration: psycopg.Connection) -> None:
+    for connection in database.opened:
+        connection.close()
+    administration.execute(
+        sql.SQL("drop database {} with (force)").format(sql.Identifier(database.name))
+    )
+
+
+@pytest.fixture(scope="session")
+def stack(scratch_directory: Path) -> Iterator[EmbeddedStack]:
+    """The whole embedded stack with the functions; isolate by organisations of your own."""
+    with EmbeddedStack(scratch_directory / "stack", durable=False) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def supabase_stack(scratch_directory: Path) -> Iterator[EmbeddedStack]:
+    """An embedded stack without functions and without our migrations."""
+    migrations = scratch_directory / "no-migrations"
+    migrations.mkdir()
+    directory = scratch_directory / "supabase"
+    with EmbeddedStack(
+        directory, durable=False, with_functions=False, migrations=migrations
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def deployed_functions(
+    scratch_directory: Path, stack: EmbeddedStack
+) -> Iterator[Callable[[str], FunctionsServer]]:
+    """Serve one entry point from a clean copy, as a deployment does, next to the stack."""
+    deployment = deploy(scratch_directory / "deployed")
+    with ExitStack() as cleanup:
+
+        def start(target: str) -> FunctionsServer:
+            server = deployment.server(target, free_port(), stack.functions_environment)
+            cleanup.callback(server.stop)
+            server.start()
+            server.wait_until_ready()
+            return server
+
+        yield start
