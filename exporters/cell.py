@@ -20,6 +20,7 @@ CODECS: Final[dict[Encoding, str]] = {
 
 # Line and paragraph separators, and the control characters of ASCII and Latin-1.
 _BREAKS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_SPACES: Final = re.compile("  +")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@")
 
 
@@ -132,7 +133,7 @@ def _text_writer(column: Column, dialect: Dialect) -> Cell:
     def write(value: Value, altered: list[Alteration]) -> str:
         text = _composed(value, column)
         if replaced.search(text):
-            text = replaced.sub(" ", text)
+            text = _SPACES.sub(" ", replaced.sub(" ", text))
             altered.append(Alteration("character_replaced", column.name))
         text = text.strip()
         if found := forbidden.search(text):

@@ -79,6 +79,13 @@ class PostingRules:
         )
         return claim.approved_on if policy == "approval" else self._run.export_date
 
+    def _due_date(self, kind: Kind, claim: Claim) -> date | None:
+        """Only what is owed falls due, not what is taken back."""
+        days = self._settings.due_days
+        if days is None or kind == "reversal":
+            return None
+        return self._posting_date(kind, claim) + timedelta(days=days)
+
     def _expense_line(self, member: Member, claim: Claim, line: ClaimLine) -> JournalLine:
         rule = self._expense_rules[line.expense_type]
         context = TextContext(claim, line, member.voucher_number, self._run.run_number)
@@ -102,8 +109,6 @@ class PostingRules:
         dimensions = rule.dimensions
         if self._settings.payable_dimensions == "claim":
             dimensions = {**dimensions, **claim.dimensions}
-        days = self._settings.due_days
-        posting_date = self._posting_date(member.kind, claim)
         return JournalLine(
             claim=claim,
             side="payable",
@@ -114,7 +119,7 @@ class PostingRules:
             amount=-claim.total if member.kind == "entry" else claim.total,
             text=self._payable_texts[member.kind].fill(context),
             document_date=claim.approved_on,
-            due_date=None if days is None else posting_date + timedelta(days=days),
+            due_date=self._due_date(member.kind, claim),
             dimensions=dimensions,
             subledger_number=_subledger_number(rule, claim),
         )

@@ -37,6 +37,10 @@ class ExporterSettings(BaseModel):
     the day that the run began. A reversal is a new event in the ledger, so it is posted on the
     day of export unless `reversal_posting_date` says `approval`.
 
+    `due_days` after the posting date is the due date of what an entry owes; null gives none.
+
+    Texts have the placeholders of `exporters.text_template`.
+
     Dimensions: `dimension_order` says which of the claim's dimensions are the target's first,
     second and so on; those not listed are not exported. The payable line has the dimensions of
     its posting rule only, unless `payable_dimensions` says `claim`.
