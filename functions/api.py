@@ -1,0 +1,84 @@
+"""Which address takes which method, and the edge where errors become answers."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from functions.caller import language_of
+from functions.errors import Defect, EngineError, InvalidRequest
+from functions.list_export_runs import list_export_runs
+from functions.log import logger, traceback_of
+from functions.problem import problem_response
+from functions.services import Services
+from functions.show_export_run import show_export_run
+from functions.trigger_export import trigger_export
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One thing that can be asked for."""
+
+    method: str
+    answer: Callable[[Request, Services], Awaitable[JSONResponse]]
+
+
+ENDPOINTS: Final[dict[str, Endpoint]] = {
+    "trigger_export": Endpoint("POST", trigger_export),
+    "export_run": Endpoint("GET", show_export_run),
+    "export_history": Endpoint("GET", list_export_runs),
+}
+
+
+async def answer_by_path(request: Request, services: Services) -> JSONResponse:
+    """The app's one address: /<name> for every endpoint."""
+    return await answer(request.url.path.strip("/"), request, services)
+
+
+async def answer(name: str, request: Request, services: Services) -> JSONResponse:
+    """Never raises but for cancellation: functions-framework has no error handler for async."""
+    started = time.monotonic()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(
+        endpoint=name if name in ENDPOINTS else None,
+        execution_id=request.headers.get("function-execution-id"),
+    )
+    response, error = await _outcome(name, request, services)
+    logger.info(
+        "request_answered",
+        status=response.status_code,
+        code=error.code if error else None,
+        cause=error.cause if error else None,
+        run_id=str(error.run_id) if error and error.run_id else None,
+        duration_ms=round((time.monotonic() - started) * 1000),
+    )
+    return response
+
+
+async def _outcome(
+    name: str, request: Request, services: Services
+) -> tuple[JSONResponse, EngineError | None]:
+    language = language_of(request)
+    try:
+        return await _endpoint(name, request).answer(request, services), None
+    except EngineError as error:
+        if isinstance(error, Defect):
+            logger.error("defect", cause=error.cause, traceback=traceback_of(error))
+        return problem_response(error, language), error
+    except Exception as unexpected:  # noqa: BLE001  # the last edge: a caller gets JSON, whatever breaks
+        logger.error("defect", traceback=traceback_of(unexpected))
+        defect = Defect(type(unexpected).__name__)
+        return problem_response(defect, language), defect
+
+
+def _endpoint(name: str, request: Request) -> Endpoint:
+    endpoint = ENDPOINTS.get(name)
+    if endpoint is None:
+        raise InvalidRequest("endpoint_not_found")
+    if request.method != endpoint.method:
+        raise InvalidRequest("method_not_allowed", allow=endpoint.method)
+    return endpoint

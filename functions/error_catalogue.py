@@ -1,0 +1,504 @@
+"""Every error code: its HTTP status, what it says to whom, and what to do next.
+
+The codes of the SQL functions are here too: the database decides, this page puts it in words.
+"""
+
+from dataclasses import dataclass
+
+from functions.language import Sentence
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`field` names the part of the request that the code is always about."""
+
+    status: int
+    detail: Sentence
+    action: Sentence
+    field: str | None = None
+
+
+_ASK_ADMIN = Sentence(
+    nb="Be en administrator i organisasjonen om hjelp.",
+    en="Ask an administrator of the organisation for help.",
+)
+_ASK_SUPPORT = Sentence(
+    nb="Meld fra til dem som drifter løsningen, og oppgi kjøringen og tidspunktet.",
+    en="Tell those who run this service, with the run and the time.",
+)
+_CORRECT = Sentence(
+    nb="Rett forespørselen og send den på nytt.", en="Correct the request and send it again."
+)
+_REPEAT = Sentence(
+    nb="Vent litt og prøv igjen med samme Idempotency-Key. Ingenting blir eksportert to ganger.",
+    en="Wait a moment and try again with the same Idempotency-Key. Nothing is exported twice.",
+)
+_REOPEN = Sentence(
+    nb="Åpne kjøringen på nytt for å se hvordan den står nå.",
+    en="Open the run again to see where it stands now.",
+)
+
+CATALOGUE: dict[str, Entry] = {
+    # Who asks
+    "not_authenticated": Entry(
+        401,
+        Sentence(
+            nb="Du er ikke logget inn, eller innloggingen er utløpt.",
+            en="You are not logged in, or the login has expired.",
+        ),
+        Sentence(nb="Logg inn på nytt.", en="Log in again."),
+    ),
+    "not_allowed": Entry(
+        403,
+        Sentence(nb="Du har ikke tilgang til dette.", en="You do not have access to this."),
+        _ASK_ADMIN,
+    ),
+    "role_revoked": Entry(
+        403,
+        Sentence(
+            nb="Den som startet eksporten, har ikke lenger tilgang.",
+            en="Whoever started the export no longer has access.",
+        ),
+        Sentence(
+            nb="Systemet gjør kjøringen ferdig; ingen trenger å gjøre noe.",
+            en="The system finishes the run; nobody needs to do anything.",
+        ),
+    ),
+    # The request
+    "malformed_json": Entry(
+        400,
+        Sentence(nb="Innholdet er ikke gyldig JSON.", en="The body is not valid JSON."),
+        Sentence(
+            nb="Send ett JSON-objekt i UTF-8, uten gjentatte felt.",
+            en="Send one JSON object in UTF-8, without repeated fields.",
+        ),
+    ),
+    "invalid_request": Entry(
+        400,
+        Sentence(
+            nb="Forespørselen har feil i ett eller flere felt.",
+            en="One or more fields of the request are wrong.",
+        ),
+        _CORRECT,
+    ),
+    "body_too_large": Entry(
+        413,
+        Sentence(nb="Forespørselen er for stor.", en="The request is too large."),
+        _CORRECT,
+    ),
+    "unsupported_media_type": Entry(
+        415,
+        Sentence(nb="Innholdstypen støttes ikke.", en="The content type is not supported."),
+        Sentence(
+            nb="Send Content-Type: application/json.", en="Send Content-Type: application/json."
+        ),
+        "Content-Type",
+    ),
+    "endpoint_not_found": Entry(
+        404,
+        Sentence(nb="Adressen finnes ikke.", en="There is nothing at this address."),
+        Sentence(
+            nb="Se etter skrivefeil i adressen.", en="Check the address for a typing mistake."
+        ),
+    ),
+    "method_not_allowed": Entry(
+        405,
+        Sentence(
+            nb="Adressen tar ikke imot denne metoden.", en="This address does not take that method."
+        ),
+        Sentence(nb="Bruk metoden i Allow-feltet.", en="Use the method named in the Allow header."),
+    ),
+    "idempotency_key_missing": Entry(
+        400,
+        Sentence(nb="Idempotency-Key mangler.", en="The Idempotency-Key is missing."),
+        Sentence(
+            nb="Lag en tilfeldig nøkkel per eksport, og bruk den samme når du prøver igjen.",
+            en="Make one random key per export, and send the same one when you try again.",
+        ),
+        "Idempotency-Key",
+    ),
+    "invalid_idempotency_key": Entry(
+        400,
+        Sentence(
+            nb="Idempotency-Key må være 1 til 200 synlige ASCII-tegn.",
+            en="The Idempotency-Key must be 1 to 200 visible ASCII characters.",
+        ),
+        _CORRECT,
+        "Idempotency-Key",
+    ),
+    "idempotency_key_reused": Entry(
+        422,
+        Sentence(
+            nb="Denne Idempotency-Key tilhører en annen forespørsel.",
+            en="This Idempotency-Key belongs to another request.",
+        ),
+        Sentence(nb="Bruk en ny nøkkel for en ny eksport.", en="Use a new key for a new export."),
+        "Idempotency-Key",
+    ),
+    "period_missing": Entry(
+        400,
+        Sentence(nb="Perioden mangler sluttdato.", en="The period has no last day."),
+        _CORRECT,
+        "period_to",
+    ),
+    "period_reversed": Entry(
+        400,
+        Sentence(nb="Perioden slutter før den begynner.", en="The period ends before it begins."),
+        _CORRECT,
+        "period_from",
+    ),
+    "period_too_long": Entry(
+        400,
+        Sentence(nb="Perioden er lengre enn ett år.", en="The period is longer than a year."),
+        Sentence(nb="Velg en kortere periode.", en="Choose a shorter period."),
+        "period_from",
+    ),
+    "period_out_of_range": Entry(
+        400,
+        Sentence(
+            nb="Perioden ligger utenfor årene 2000 til 2199.",
+            en="The period lies outside the years 2000 to 2199.",
+        ),
+        _CORRECT,
+        "period_to",
+    ),
+    "limit_out_of_range": Entry(
+        400,
+        Sentence(
+            nb="Så mange kjøringer kan ikke vises på én gang.",
+            en="That many runs cannot be shown at once.",
+        ),
+        _CORRECT,
+        "limit",
+    ),
+    "reason_required": Entry(
+        400,
+        Sentence(nb="Du må oppgi en begrunnelse.", en="A reason is required."),
+        _CORRECT,
+        "reason",
+    ),
+    "invocation_missing": Entry(
+        400,
+        Sentence(nb="Kallet mangler et tilfeldig nummer.", en="The call lacks its random number."),
+        _ASK_SUPPORT,
+    ),
+    "unknown_trigger": Entry(
+        400,
+        Sentence(
+            nb="Det er ukjent hva som startet eksporten.",
+            en="What started the export is unknown.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "unknown_origin": Entry(
+        400,
+        Sentence(nb="Kjøringens opphav er ukjent.", en="The origin of the run is unknown."),
+        _CORRECT,
+    ),
+    # The target and its configuration
+    "unknown_target": Entry(
+        422,
+        Sentence(
+            nb="Organisasjonen har ikke satt opp dette regnskapssystemet.",
+            en="The organisation has not set up this accounting system.",
+        ),
+        _ASK_ADMIN,
+        "target",
+    ),
+    "target_required": Entry(
+        422,
+        Sentence(
+            nb="Organisasjonen har flere regnskapssystemer; velg ett.",
+            en="The organisation has several accounting systems; choose one.",
+        ),
+        _CORRECT,
+        "target",
+    ),
+    "target_disabled": Entry(
+        422,
+        Sentence(
+            nb="Eksport til dette regnskapssystemet er slått av.",
+            en="Exports to this accounting system are turned off.",
+        ),
+        _ASK_ADMIN,
+        "target",
+    ),
+    "format_not_configured": Entry(
+        422,
+        Sentence(
+            nb="Dette filformatet er ikke satt opp for organisasjonen.",
+            en="This file format is not set up for the organisation.",
+        ),
+        _ASK_ADMIN,
+    ),
+    "format_not_of_target": Entry(
+        400,
+        Sentence(
+            nb="Filformatet hører ikke til regnskapssystemet.",
+            en="The file format does not belong to the accounting system.",
+        ),
+        _CORRECT,
+    ),
+    "unknown_time_zone": Entry(
+        400,
+        Sentence(nb="Tidssonen er ukjent.", en="The time zone is unknown."),
+        Sentence(nb="Bruk et navn som Europe/Oslo.", en="Use a name such as Europe/Oslo."),
+    ),
+    "configuration_invalid": Entry(
+        422,
+        Sentence(
+            nb="Oppsettet for regnskapssystemet er ikke gyldig, så ingenting ble eksportert.",
+            en="The accounting system is not set up correctly, so nothing was exported.",
+        ),
+        Sentence(
+            nb="En administrator må rette oppsettet. Kravene er fortsatt klare for eksport.",
+            en="An administrator must correct the set-up. The claims are still ready for export.",
+        ),
+    ),
+    # What became of the claims
+    "all_claims_left_out": Entry(
+        422,
+        Sentence(
+            nb="Ingen av kravene kunne eksporteres, så det ble ingen fil.",
+            en="None of the claims could be exported, so there is no file.",
+        ),
+        Sentence(
+            nb="Rett det som står ved hvert krav, og eksporter på nytt.",
+            en="Correct what is said beside each claim, and export again.",
+        ),
+    ),
+    "claims_refused": Entry(
+        422,
+        Sentence(
+            nb="Minst ett krav kunne ikke eksporteres, og organisasjonen krever at alle er med.",
+            en="A claim could not be exported, and the organisation requires all of them.",
+        ),
+        Sentence(
+            nb="Rett det som står ved hvert krav, og eksporter på nytt.",
+            en="Correct what is said beside each claim, and export again.",
+        ),
+    ),
+    "file_too_large": Entry(
+        422,
+        Sentence(
+            nb="Filen ble større enn lageret tar imot.",
+            en="The file is larger than the storage accepts.",
+        ),
+        Sentence(nb="Velg en kortere periode.", en="Choose a shorter period."),
+    ),
+    "claims_not_reservable": Entry(
+        422,
+        Sentence(
+            nb="Minst ett av kravene kan ikke eksporteres nå.",
+            en="At least one of the claims cannot be exported now.",
+        ),
+        _REOPEN,
+    ),
+    "too_many_claims": Entry(
+        413,
+        Sentence(
+            nb="Så mange krav kan ikke endres i ett kall.",
+            en="That many claims cannot be changed in one call.",
+        ),
+        _CORRECT,
+    ),
+    "claim_has_history": Entry(
+        403,
+        Sentence(
+            nb="Kravet er med i en eksport og kan ikke endres eller slettes.",
+            en="The claim is part of an export and cannot be changed or deleted.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "claims_not_in_run": Entry(
+        422,
+        Sentence(
+            nb="Minst ett av kravene hører ikke til kjøringen.",
+            en="At least one of the claims does not belong to the run.",
+        ),
+        _REOPEN,
+    ),
+    # The run
+    "run_not_found": Entry(
+        404,
+        Sentence(
+            nb="Kjøringen finnes ikke, eller du har ikke tilgang til den.",
+            en="The run does not exist, or you have no access to it.",
+        ),
+        Sentence(nb="Finn kjøringen i historikken.", en="Find the run in the history."),
+    ),
+    "busy": Entry(
+        409,
+        Sentence(
+            nb="Organisasjonen har en annen eksport i gang.",
+            en="The organisation has another export in progress.",
+        ),
+        _REPEAT,
+    ),
+    "lock_busy": Entry(
+        409,
+        Sentence(
+            nb="Organisasjonen har en annen eksport i gang.",
+            en="The organisation has another export in progress.",
+        ),
+        _REPEAT,
+    ),
+    "stale_token": Entry(
+        409,
+        Sentence(
+            nb="En annen prosess har overtatt denne kjøringen og gjør den ferdig.",
+            en="Another process has taken this run over and is finishing it.",
+        ),
+        _REOPEN,
+    ),
+    "run_locked": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen arbeides det med akkurat nå.", en="The run is being worked on right now."
+        ),
+        _REOPEN,
+    ),
+    "run_unfinished": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen er ikke ferdig og kan ikke slettes.",
+            en="The run is not finished and cannot be deleted.",
+        ),
+        _REOPEN,
+    ),
+    "run_not_sealed": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen har ikke fått med seg alle kravene ennå.",
+            en="The run has not taken in all its claims yet.",
+        ),
+        _REOPEN,
+    ),
+    "run_is_sealed": Entry(
+        409,
+        Sentence(nb="Kjøringen tar ikke inn flere krav.", en="The run takes in no more claims."),
+        _REOPEN,
+    ),
+    "illegal_transition": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen kan ikke få denne statusen nå.", en="The run cannot get this status now."
+        ),
+        _REOPEN,
+    ),
+    "totals_mismatch": Entry(
+        409,
+        Sentence(
+            nb="Filen og kjøringen har ulike summer, så filen ble ikke godtatt.",
+            en="The file and the run have different totals, so the file was not accepted.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "file_not_stored": Entry(
+        409,
+        Sentence(nb="Filen ligger ikke i lageret.", en="The file is not in the storage."),
+        _REPEAT,
+    ),
+    "no_stored_file": Entry(
+        409,
+        Sentence(nb="En kjøring fullføres med filen sin.", en="A run is completed with its file."),
+        _REOPEN,
+    ),
+    "file_path_mismatch": Entry(
+        409,
+        Sentence(
+            nb="Filen ligger ikke der kjøringens fil hører hjemme.",
+            en="The file does not lie where the run's file belongs.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "file_mismatch": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen er allerede fullført med en annen fil.",
+            en="The run is already completed with another file.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "file_conflict": Entry(
+        409,
+        Sentence(
+            nb="I lageret ligger det en annen fil der denne skulle ligge.",
+            en="The storage holds another file where this one belongs.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "history_is_protected": Entry(
+        403,
+        Sentence(
+            nb="Historikken over eksporter kan ikke endres.",
+            en="The history of exports cannot be changed.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    # Ours and the platform's
+    "database_unavailable": Entry(
+        503,
+        Sentence(
+            nb="Databasen svarer ikke akkurat nå.", en="The database does not answer right now."
+        ),
+        _REPEAT,
+    ),
+    "storage_unavailable": Entry(
+        503,
+        Sentence(
+            nb="Fillageret svarer ikke akkurat nå.",
+            en="The file storage does not answer right now.",
+        ),
+        _REPEAT,
+    ),
+    "attempt_timed_out": Entry(
+        503,
+        Sentence(
+            nb="Eksporten tok for lang tid. Den fortsetter der den slapp.",
+            en="The export took too long. It continues where it stopped.",
+        ),
+        _REPEAT,
+    ),
+    "service_misconfigured": Entry(
+        500,
+        Sentence(
+            nb="Tjenesten er ikke satt opp riktig.", en="This service is not set up correctly."
+        ),
+        _ASK_SUPPORT,
+    ),
+    "internal_error": Entry(
+        500,
+        Sentence(nb="Noe gikk galt hos oss.", en="Something went wrong on our side."),
+        _ASK_SUPPORT,
+    ),
+}
+
+# What the database may say before this page knows it: its status and code are kept.
+UNKNOWN_CODE = Entry(
+    500,
+    Sentence(nb="Forespørselen ble avvist.", en="The request was refused."),
+    _ASK_SUPPORT,
+)
+
+FIELD_SENTENCES: dict[str, Sentence] = {
+    "required": Sentence(nb="Feltet mangler.", en="This field is missing."),
+    "unknown_field": Sentence(nb="Feltet er ukjent.", en="This field is unknown."),
+    "repeated_field": Sentence(
+        nb="Feltet er oppgitt flere ganger.", en="This field is given more than once."
+    ),
+    "not_a_uuid": Sentence(nb="Må være en UUID.", en="Must be a UUID."),
+    "not_a_date": Sentence(
+        nb="Må være en dato på formen ÅÅÅÅ-MM-DD.", en="Must be a date of the form YYYY-MM-DD."
+    ),
+    "not_a_number": Sentence(nb="Må være et heltall.", en="Must be a whole number."),
+    "out_of_range": Sentence(
+        nb="Verdien er for liten eller for stor.", en="The value is too small or too large."
+    ),
+    "malformed": Sentence(nb="Verdien har feil form.", en="The value has the wrong form."),
+}
+
+
+def entry_of(code: str) -> Entry:
+    """Never fails: a code that only a newer database knows gets UNKNOWN_CODE."""
+    return CATALOGUE.get(code, UNKNOWN_CODE)

@@ -1,0 +1,110 @@
+"""What can go wrong, as one tree. What each code means to a reader is in error_catalogue.
+
+EngineError
+├── Refused               asking again the same way gives the same answer
+│   ├── InvalidRequest    the request itself, by field
+│   ├── StaleToken        somebody else continues this run
+│   └── RunFailed         the run ended without a file and its claims are free again
+├── Unavailable           database or storage; asking again later is right
+└── Defect                ours to mend
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from functions.export_run import LeftOutClaim
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """`field` is a dotted path in the body, a query parameter or a header name."""
+
+    field: str
+    code: str
+
+
+class EngineError(Exception):
+    """Every error that a caller may be told about. `code` is stable and a key of the catalogue."""
+
+    is_transient: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        status: int | None = None,
+        run_id: UUID | None = None,
+        retry_after: int | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """`cause` goes to the log only; `status` counts only for a code the catalogue lacks."""
+        super().__init__(code)
+        self.code = code
+        self.status = status
+        self.run_id = run_id
+        self.retry_after = retry_after
+        self.cause = cause
+
+
+class Refused(EngineError):  # noqa: N818  # a state that callers handle
+    """Terminal: the database or we said no, and will say no again."""
+
+
+class InvalidRequest(Refused):
+    """The request cannot be read or breaks a bound; `fields` says where."""
+
+    def __init__(
+        self, code: str, fields: Sequence[FieldProblem] = (), *, allow: str | None = None
+    ) -> None:
+        """`allow` is the method that the address does take (405)."""
+        super().__init__(code)
+        self.fields = tuple(fields)
+        self.allow = allow
+
+
+class StaleToken(Refused):
+    """A newer fencing token exists: whoever holds it finishes the run, and nothing was changed."""
+
+
+@dataclass(frozen=True)
+class SetUpProblem:
+    """What is wrong in an organisation's configuration; `message` is the exporter's, in English."""
+
+    field: str
+    code: str
+    message: str
+
+
+class RunFailed(Refused):
+    """The run ended, or must end, without a file, and its claims are free again."""
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        run_id: UUID,
+        left_out: Sequence[LeftOutClaim] = (),
+        untold: Sequence[LeftOutClaim] = (),
+        problems: Sequence[SetUpProblem] = (),
+    ) -> None:
+        """`left_out` is for the caller; `untold` are those that the database must still learn."""
+        super().__init__(code, run_id=run_id)
+        self.left_out = tuple(left_out)
+        self.untold = tuple(untold)
+        self.problems = tuple(problems)
+
+
+class Unavailable(EngineError):  # noqa: N818  # a state that callers handle
+    """Transient: nothing was half done, and the same request with the same key may be repeated."""
+
+    is_transient: ClassVar[bool] = True
+
+
+class Defect(EngineError):  # noqa: N818  # a state that callers handle
+    """An answer or a state that the engine does not expect."""
+
+    def __init__(self, cause: str) -> None:
+        """`cause` must name no data, only shapes."""
+        super().__init__("internal_error", cause=cause)

@@ -1,0 +1,230 @@
+"""The whole life of an export, from the request to the stored file.
+
+Nothing here decides who may export what: the database does, at begin, with the caller's own token.
+Nothing here undoes anything either: whatever stops half-way is continued by whoever begins next.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Final
+from uuid import UUID, uuid4
+
+from functions.errors import Defect, EngineError, Refused, RunFailed, StaleToken, Unavailable
+from functions.export_guard import (
+    Begun,
+    Busy,
+    ExportGuard,
+    ExportScope,
+    Found,
+    Granted,
+    NothingToExport,
+    NothingToResume,
+    Page,
+)
+from functions.export_run import ExportRun, LeftOutClaim
+from functions.export_storage import ExportStorage
+from functions.hashed_file import HashedFile
+from functions.log import logger
+from functions.run_rendering import RunRendering
+from functions.settings import Settings
+
+# Dead runs that one request clears away before its own; more than one is already rare.
+_MOST_BEGINS: Final = 5
+_SECONDS_UNTIL_NEXT_TRY: Final = 30
+# Refusals at the end of a run that no second attempt would change: its claims are let go.
+_HOPELESS: Final = frozenset({"file_too_large", "totals_mismatch"})
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The file is stored and recorded. `left_out` holds the first thousand left-out claims."""
+
+    run: ExportRun
+    left_out: tuple[LeftOutClaim, ...]
+
+
+Exported = Completed | Found | Busy | NothingToExport
+
+
+class ExportEngine:
+    """Stateless; safe to share."""
+
+    def __init__(self, guard: ExportGuard, storage: ExportStorage, settings: Settings) -> None:
+        self._guard = guard
+        self._storage = storage
+        self._renewal_seconds = settings.export_renewal_seconds
+        self._attempt_seconds = settings.export_attempt_seconds
+
+    async def export(self, scope: ExportScope, *, key: str, token: str) -> Exported:
+        """Exports as the user of `token`.
+
+        Raises:
+            RunFailed: the caller's run ended without a file; its claims are free again.
+            Unavailable: the run, if one began, waits to be continued; repeat with the same key.
+        """
+        return await self._carry_through(
+            lambda invocation: self._guard.begin(
+                scope, key=key, token=token, invocation_id=invocation
+            )
+        )
+
+    async def export_as_service(
+        self, scope: ExportScope, *, key: str | None, trigger: str, triggered_by: UUID | None = None
+    ) -> Exported:
+        """As `export`, for webhook, sweep and command line."""
+        return await self._carry_through(
+            lambda invocation: self._guard.begin_as_service(
+                scope,
+                key=key,
+                invocation_id=invocation,
+                trigger=trigger,
+                triggered_by=triggered_by,
+            )
+        )
+
+    async def take_over(self, organization_id: UUID) -> Completed | Busy | NothingToResume:
+        """Finishes a run of the organisation whose worker fell silent, if there is one."""
+        taken = await self._guard.take_over(organization_id, invocation_id=uuid4())
+        if isinstance(taken, Granted):
+            return await self._finish(taken, self._deadline())
+        return taken
+
+    async def _carry_through(self, begin: Callable[[UUID], Awaitable[Begun]]) -> Exported:
+        deadline = self._deadline()
+        for _ in range(_MOST_BEGINS):
+            begun = await begin(uuid4())
+            if not isinstance(begun, Granted):
+                return begun
+            try:
+                completed = await self._finish(begun, deadline)
+            except StaleToken:
+                continue  # taken over: the next begin tells how that run stands
+            except RunFailed:
+                if begun.outcome == "started":
+                    raise
+                continue  # a dead worker's run; the caller's own comes next
+            if begun.outcome == "started":
+                return completed
+        return Busy(outcome="busy", retry_after=_SECONDS_UNTIL_NEXT_TRY)
+
+    async def _finish(self, granted: Granted, deadline: float) -> Completed:
+        """From the lock to its release: render, store, complete; or fail for good."""
+        run_id, token = granted.run.run_id, granted.fencing_token
+        with _errors_naming(run_id), HashedFile() as content:
+            async with asyncio.timeout_at(deadline), self._lease_kept(run_id, token):
+                started = time.monotonic()
+                try:
+                    rendering = await self._render(granted, content)
+                    file = rendering.file()
+                    await self._storage.store(content.finished(), file)
+                    run = await self._guard.complete(
+                        run_id,
+                        token,
+                        file=file,
+                        summary=rendering.summary(),
+                        left_out=rendering.take_untold(),
+                    )
+                except Refused as refusal:
+                    await self._fail_if_hopeless(granted, refusal)
+                    raise
+                _log_completion(run, time.monotonic() - started)
+                return Completed(run, tuple(rendering.left_out))
+
+    async def _render(self, granted: Granted, content: HashedFile) -> RunRendering:
+        """Renders page by page, while the database prepares the next one."""
+        rendering = await asyncio.to_thread(RunRendering, granted, content)
+        page: Page | None = Page(claims=granted.claims, last_page=granted.last_page)
+        position = 0
+        while page is not None:
+            position = page.claims[-1].position if page.claims else position
+            page, _ = await asyncio.gather(
+                self._page_after(page, position, granted),
+                asyncio.to_thread(rendering.write, page.claims),
+            )
+            # What the last page leaves out goes along with complete.
+            if page is not None and (untold := rendering.take_untold()):
+                await self._guard.leave_out(granted.run.run_id, granted.fencing_token, untold)
+        await asyncio.to_thread(rendering.finish)
+        return rendering
+
+    async def _page_after(self, page: Page, position: int, granted: Granted) -> Page | None:
+        if page.last_page:
+            return None
+        return await self._guard.reserve_page(granted.run.run_id, granted.fencing_token, position)
+
+    async def _fail_if_hopeless(self, granted: Granted, refusal: Refused) -> None:
+        detail: dict[str, object] = {}
+        untold: tuple[LeftOutClaim, ...] = ()
+        if isinstance(refusal, RunFailed):
+            detail, untold = _detail(refusal), refusal.untold
+        elif refusal.code not in _HOPELESS:
+            return
+        await self._guard.fail(
+            granted.run.run_id,
+            granted.fencing_token,
+            code=refusal.code,
+            detail=detail,
+            left_out=untold,
+        )
+
+    @asynccontextmanager
+    async def _lease_kept(self, run_id: UUID, token: int) -> AsyncIterator[None]:
+        keeper = asyncio.create_task(self._keep_renewing(run_id, token))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+
+    async def _keep_renewing(self, run_id: UUID, token: int) -> None:
+        while True:
+            await asyncio.sleep(self._renewal_seconds)
+            try:
+                await self._guard.renew(run_id, token)
+            except Unavailable as fault:
+                logger.warning("lease_not_renewed", run_id=str(run_id), cause=fault.cause)
+            except EngineError as refusal:
+                # The run is somebody else's now; the next write of this attempt says so.
+                logger.warning("lease_lost", run_id=str(run_id), code=refusal.code)
+                return
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._attempt_seconds
+
+
+def _detail(failure: RunFailed) -> dict[str, object]:
+    problems = [asdict(problem) for problem in failure.problems]
+    return {"problems": problems} if problems else {}
+
+
+@contextmanager
+def _errors_naming(run_id: UUID) -> Iterator[None]:
+    try:
+        yield
+    except EngineError as error:
+        error.run_id = error.run_id or run_id
+        raise
+    except TimeoutError as error:
+        raise Unavailable("attempt_timed_out", run_id=run_id) from error
+    except Exception as error:
+        defect = Defect(type(error).__name__)
+        defect.run_id = run_id
+        raise defect from error
+
+
+def _log_completion(run: ExportRun, seconds: float) -> None:
+    """A restored database forgets runs whose files accountants hold; the log does not."""
+    logger.info(
+        "export_completed",
+        run_id=str(run.run_id),
+        organization_id=str(run.organization_id),
+        run_number=run.run_number,
+        path=run.file.path if run.file else None,
+        sha256=run.file.sha256 if run.file else None,
+        claim_count=run.claim_count,
+        left_out_count=run.left_out_count,
+        duration_ms=round(seconds * 1000),
+    )

@@ -1,0 +1,248 @@
+"""The guard of a run, from lock to release: one method per SQL function.
+
+Every write after begin carries the fencing token; the database refuses an old one (StaleToken).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+
+from exporters.claim import Member
+from functions.export_run import ExportFile, ExportRun, LeftOutClaim, Told
+from functions.supabase_connection import SupabaseConnection
+
+
+@dataclass(frozen=True)
+class ExportScope:
+    """What to export: two inclusive dates of approval; `period_from` None is open."""
+
+    organization_id: UUID
+    target: str | None
+    period_from: date | None
+    period_to: date
+
+
+class Granted(Told):
+    """The lock is held. `resumed`: the run is one that another worker left, not the caller's."""
+
+    outcome: Literal["started", "resumed"]
+    run: ExportRun
+    fencing_token: int
+    configuration: Mapping[str, object]
+    claims: tuple[Member, ...]
+    last_page: bool
+
+
+class Found(Told):
+    """A run that does, or did, what the caller asks for; `retry_after` (s) while it is running."""
+
+    outcome: Literal["replayed", "joined"]
+    run: ExportRun
+    retry_after: int | None = None
+
+
+class Busy(Told):
+    """The organisation exports another scope, or another begin was faster."""
+
+    outcome: Literal["busy"]
+    run: ExportRun | None = None
+    retry_after: int | None = None
+
+
+class NothingToExport(Told):
+    """`run` is the latest completed run that took this scope; skipped claims are locked now."""
+
+    outcome: Literal["nothing_to_export"]
+    run: ExportRun | None = None
+    skipped_count: int = 0
+
+
+class NothingToResume(Told):
+    """No run of the organisation was left by its worker."""
+
+    outcome: Literal["nothing_to_resume"]
+
+
+class Page(Told):
+    """One page of members, in order of position."""
+
+    claims: tuple[Member, ...]
+    last_page: bool
+
+
+class Released(Told):
+    """After a failure members are let go page by page; call again until `released`."""
+
+    run: ExportRun
+    released: bool
+
+
+class _Lease(Told):
+    expires_at: datetime
+
+
+class _RunTold(Told):
+    run: ExportRun
+
+
+@dataclass(frozen=True)
+class FileSummary:
+    """What the file holds, for the database to compare with what the pages reserved."""
+
+    claim_count: int
+    voucher_count: int
+    line_count: int
+    totals: Mapping[str, Decimal]
+    renderer_version: str
+    layout: Mapping[str, object]
+
+
+Begun = Granted | Found | Busy | NothingToExport
+TakenOver = Granted | Busy | NothingToResume
+
+_BEGUN: TypeAdapter[Begun] = TypeAdapter(Annotated[Begun, Field(discriminator="outcome")])
+_TAKEN_OVER: TypeAdapter[TakenOver] = TypeAdapter(
+    Annotated[TakenOver, Field(discriminator="outcome")]
+)
+_PAGE = TypeAdapter(Page)
+_LEASE = TypeAdapter(_Lease)
+_RUN_TOLD = TypeAdapter(_RunTold)
+_RELEASED = TypeAdapter(Released)
+
+
+class ExportGuard:
+    """Stateless; safe to share. Every call may be repeated, and is when its reply is lost."""
+
+    def __init__(self, connection: SupabaseConnection) -> None:
+        self._connection = connection
+
+    async def begin(
+        self, scope: ExportScope, *, key: str, token: str, invocation_id: UUID
+    ) -> Begun:
+        """As the user of `token`. The same invocation gets the same answer again."""
+        arguments = _scope_arguments(scope, key, invocation_id)
+        return await self._connection.as_user(token).call("begin_export", arguments, _BEGUN)
+
+    async def begin_as_service(
+        self,
+        scope: ExportScope,
+        *,
+        key: str | None,
+        invocation_id: UUID,
+        trigger: str,
+        triggered_by: UUID | None = None,
+    ) -> Begun:
+        """For webhook, sweep and command line; a user's request never comes this way."""
+        arguments = {
+            **_scope_arguments(scope, key, invocation_id),
+            "p_trigger": trigger,
+            "p_triggered_by": triggered_by,
+        }
+        session = self._connection.as_service()
+        return await session.call("begin_export_as_service", arguments, _BEGUN)
+
+    async def take_over(self, organization_id: UUID, *, invocation_id: UUID) -> TakenOver:
+        """Continues a run whose worker fell silent, with a new fencing token."""
+        return await self._connection.as_service().call(
+            "take_over_export_run",
+            {"p_organization_id": organization_id, "p_invocation_id": invocation_id},
+            _TAKEN_OVER,
+        )
+
+    async def reserve_page(self, run_id: UUID, fencing_token: int, after_position: int) -> Page:
+        """The members after a position: those reserved before, then newly reserved ones."""
+        arguments = {**_held(run_id, fencing_token), "p_after_position": after_position}
+        return await self._connection.as_service().call("reserve_export_page", arguments, _PAGE)
+
+    async def renew(self, run_id: UUID, fencing_token: int) -> datetime:
+        """The moment, by the database's clock, after which somebody may take over."""
+        session = self._connection.as_service()
+        lease = await session.call("renew_export_lock", _held(run_id, fencing_token), _LEASE)
+        return lease.expires_at
+
+    async def leave_out(
+        self, run_id: UUID, fencing_token: int, left_out: Sequence[LeftOutClaim]
+    ) -> ExportRun:
+        """Releases claims that are in no file; at most a page of them, saying it twice is fine."""
+        arguments = {**_held(run_id, fencing_token), "p_left_out": _reasons(left_out)}
+        session = self._connection.as_service()
+        return (await session.call("leave_out_export_claims", arguments, _RUN_TOLD)).run
+
+    async def complete(
+        self,
+        run_id: UUID,
+        fencing_token: int,
+        *,
+        file: ExportFile,
+        summary: FileSummary,
+        left_out: Sequence[LeftOutClaim],
+    ) -> ExportRun:
+        """Records the stored file. Completed already with the same hash: says so again."""
+        arguments = {
+            **_held(run_id, fencing_token),
+            "p_file": file.model_dump(mode="json"),
+            "p_summary": _summary(summary),
+            "p_left_out": _reasons(left_out),
+        }
+        session = self._connection.as_service()
+        return (await session.call("complete_export_run", arguments, _RUN_TOLD)).run
+
+    async def fail(
+        self,
+        run_id: UUID,
+        fencing_token: int,
+        *,
+        code: str,
+        detail: Mapping[str, object],
+        left_out: Sequence[LeftOutClaim],
+    ) -> ExportRun:
+        """Ends a run for good and frees its claims, however many pages that takes."""
+        arguments = {
+            **_held(run_id, fencing_token),
+            "p_error_code": code,
+            "p_error_detail": detail,
+            "p_left_out": _reasons(left_out),
+        }
+        session = self._connection.as_service()
+        while True:
+            answer = await session.call("fail_export_run", arguments, _RELEASED)
+            if answer.released:
+                return answer.run
+
+
+def _scope_arguments(scope: ExportScope, key: str | None, invocation_id: UUID) -> dict[str, object]:
+    return {
+        "p_organization_id": scope.organization_id,
+        "p_target": scope.target,
+        "p_period_from": scope.period_from,
+        "p_period_to": scope.period_to,
+        "p_idempotency_key": key,
+        "p_invocation_id": invocation_id,
+    }
+
+
+def _held(run_id: UUID, fencing_token: int) -> dict[str, object]:
+    return {"p_run_id": run_id, "p_fencing_token": fencing_token}
+
+
+def _summary(summary: FileSummary) -> dict[str, object]:
+    return {
+        "claim_count": summary.claim_count,
+        "voucher_count": summary.voucher_count,
+        "line_count": summary.line_count,
+        "totals": {currency: str(amount) for currency, amount in summary.totals.items()},
+        "renderer_version": summary.renderer_version,
+        "layout": summary.layout,
+    }
+
+
+def _reasons(left_out: Sequence[LeftOutClaim]) -> list[dict[str, object]]:
+    return [
+        claim.model_dump(mode="json", include={"claim_id", "code", "field", "message"})
+        for claim in left_out
+    ]

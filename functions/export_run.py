@@ -1,0 +1,139 @@
+"""An export run as the database tells it."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+
+class Told(BaseModel):
+    """Base of everything parsed from the database. Unknown members are ignored: it may be newer.
+
+    Input is hidden in validation errors, because it is people's names and amounts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class RunStatus(StrEnum):
+    """Where a run stands; the state diagram is in the README."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    PARKED = "parked"
+    RELEASING = "releasing"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    VOIDING = "voiding"
+    VOIDED = "voided"
+    IN_DOUBT = "in_doubt"
+
+
+class ExportFile(Told):
+    """A stored file. `path` is the object key, `name` what a person sees when downloading."""
+
+    path: str
+    name: str
+    sha256: str
+    size: int
+    content_type: str
+
+
+class ExportRun(Told):
+    """One intention to export: who, what, and what came of it. Totals are per currency."""
+
+    run_id: UUID
+    organization_id: UUID
+    run_number: int
+    origin: str
+    trigger: str
+    triggered_by: UUID | None
+    triggered_by_name: str | None
+    target: str
+    format: str
+    period_from: date | None
+    period_to: date | None
+    time_zone: str
+    cut_off: datetime | None
+    export_date: date | None
+    status: RunStatus
+    attempt: int
+    reserved_count: int
+    claim_count: int
+    left_out_count: int
+    skipped_count: int
+    voucher_count: int
+    line_count: int
+    totals: Mapping[str, Decimal]
+    file: ExportFile | None
+    renderer_version: str | None
+    error_code: str | None
+    error_detail: JsonValue
+    created_at: datetime
+    processing_at: datetime | None
+    sealed_at: datetime | None
+    parked_at: datetime | None
+    in_doubt_at: datetime | None
+    completed_at: datetime | None
+    releasing_at: datetime | None
+    failed_at: datetime | None
+    voiding_at: datetime | None
+    voided_at: datetime | None
+    deleted_at: datetime | None
+    deleted: bool
+
+
+class LeftOutClaim(Told):
+    """A claim in no file of its run; `message` is the exporter's own sentence, in English."""
+
+    claim_id: UUID
+    claim_number: str | None
+    code: str
+    field: str | None
+    message: str | None
+
+
+class ExportEvent(Told):
+    """One line of a run's history. `detail` depends on the event and is shown as it is."""
+
+    occurred_at: datetime
+    actor: str | None
+    event: str
+    detail: JsonValue
+
+
+class ExportRunDetails(Told):
+    """A run with what happened to it and which claims it had to leave out."""
+
+    run: ExportRun
+    events: tuple[ExportEvent, ...]
+    left_out: tuple[LeftOutClaim, ...]
+
+
+class StatusChange(ExportRun):
+    """A run after a change of status; `fencing_token` when the change made it processing."""
+
+    fencing_token: int | None = None
+
+
+class Membership(Told):
+    """What a claim is, or was, in a run."""
+
+    position: int
+    kind: Literal["entry", "reversal"]
+    generation: int
+    voucher_number: int | None
+    outcome: str | None
+    reason_code: str | None
+    reserved_at: datetime
+    released_at: datetime | None
+
+
+class ClaimRun(ExportRun):
+    """A run that a claim is or was in."""
+
+    membership: Membership

@@ -1,0 +1,120 @@
+"""Export runs by identity: the repository interface, over the same SQL that the guard uses."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from functions.export_run import (
+    ClaimRun,
+    ExportRun,
+    ExportRunDetails,
+    RunStatus,
+    StatusChange,
+    Told,
+)
+from functions.supabase_connection import SupabaseSession
+
+
+class _History(Told):
+    runs: tuple[ExportRun, ...]
+
+
+class _RunsOfClaim(Told):
+    runs: tuple[ClaimRun, ...]
+
+
+_RUN = TypeAdapter(ExportRun)
+_CHANGE = TypeAdapter(StatusChange)
+_DETAILS = TypeAdapter(ExportRunDetails)
+_HISTORY = TypeAdapter(_History)
+_RUNS_OF_CLAIM = TypeAdapter(_RunsOfClaim)
+
+
+class ExportRunRepository:
+    """Reads and changes runs with the rights of the session's caller.
+
+    A user's session may read history and single runs; everything else needs the service's.
+    """
+
+    def __init__(self, session: SupabaseSession) -> None:
+        self._session = session
+
+    async def create_export_run(
+        self,
+        org_id: UUID,
+        triggered_by: UUID | None,
+        format: str,  # noqa: A002  # the name in the published interface
+        *,
+        origin: str = "engine",
+    ) -> ExportRun:
+        """A pending run; the format determines the target. Not repeated: each call makes a run."""
+        arguments = {
+            "p_organization_id": org_id,
+            "p_triggered_by": triggered_by,
+            "p_format": format,
+            "p_origin": origin,
+        }
+        return await self._session.call_once("create_export_run", arguments, _RUN)
+
+    async def update_export_run_status(
+        self,
+        run_id: UUID,
+        status: RunStatus,
+        claim_ids: Sequence[UUID],
+        *,
+        fencing_token: int | None = None,
+        error_code: str | None = None,
+    ) -> StatusChange:
+        """Status and the whole final set of claims, in one step; claims not named are released.
+
+        Raises:
+            Refused: `illegal_transition`, `claims_not_in_run`, `claims_not_reservable`,
+                `file_not_stored` or `run_locked`.
+            StaleToken: the run is held under a newer token.
+        """
+        arguments = {
+            "p_run_id": run_id,
+            "p_status": status,
+            "p_claim_ids": list(claim_ids),
+            "p_fencing_token": fencing_token,
+            "p_error_code": error_code,
+        }
+        return await self._session.call_once("update_export_run_status", arguments, _CHANGE)
+
+    async def get_export_history(
+        self,
+        org_id: UUID,
+        limit: int = 50,
+        offset: int = 0,
+        *,
+        include_deleted: bool = False,
+    ) -> tuple[ExportRun, ...]:
+        """Newest first. Raises Refused `limit_out_of_range` beyond 200."""
+        arguments = {
+            "p_organization_id": org_id,
+            "p_limit": limit,
+            "p_offset": offset,
+            "p_include_deleted": include_deleted,
+        }
+        return (await self._session.call("get_export_history", arguments, _HISTORY)).runs
+
+    async def get_export_run_by_id(self, run_id: UUID) -> ExportRun:
+        """Raises Refused `run_not_found`."""
+        return (await self.get_export_run_details(run_id)).run
+
+    async def get_export_run_details(self, run_id: UUID) -> ExportRunDetails:
+        """The run with its events and the claims it left out. Raises Refused `run_not_found`."""
+        return await self._session.call("get_export_run", {"p_run_id": run_id}, _DETAILS)
+
+    async def find_runs_by_claim_id(self, claim_id: UUID) -> tuple[ClaimRun, ...]:
+        """Every run that the claim is or was in, deleted and voided runs included and marked."""
+        arguments = {"p_claim_id": claim_id}
+        return (await self._session.call("find_runs_by_claim_id", arguments, _RUNS_OF_CLAIM)).runs
+
+    async def delete_export_run(
+        self, run_id: UUID, *, deleted_by: UUID | None = None, reason: str = "not stated"
+    ) -> ExportRun:
+        """Soft, and only of a finished run; frees no claims. Raises Refused `run_unfinished`."""
+        arguments = {"p_run_id": run_id, "p_deleted_by": deleted_by, "p_reason": reason}
+        return await self._session.call("delete_export_run", arguments, _RUN)

@@ -1,0 +1,41 @@
+"""Entry points, each deployable by its own name; `api` serves them all under one address.
+
+functions-framework loads this file under another module name, so nothing is defined here that
+other modules could meet twice. Nothing is opened here either: the server forks after the import.
+"""
+
+from functions_framework import aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from functions.api import answer, answer_by_path
+from functions.log import configure_log
+from functions.services import Services
+from functions.settings import load_settings
+
+configure_log()
+SERVICES = Services.of(load_settings())
+
+
+@aio.http
+async def trigger_export(request: Request) -> Response:
+    """POST: export a period."""
+    return await answer("trigger_export", request, SERVICES)
+
+
+@aio.http
+async def export_run(request: Request) -> Response:
+    """GET: one run, with a link to its file."""
+    return await answer("export_run", request, SERVICES)
+
+
+@aio.http
+async def export_history(request: Request) -> Response:
+    """GET: the runs of an organisation."""
+    return await answer("export_history", request, SERVICES)
+
+
+@aio.http
+async def api(request: Request) -> Response:
+    """All of the above, by path."""
+    return await answer_by_path(request, SERVICES)

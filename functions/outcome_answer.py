@@ -1,0 +1,151 @@
+"""What became of a request to export: HTTP status, sentence and body."""
+
+from http import HTTPStatus
+from typing import Final, assert_never
+
+from starlette.responses import JSONResponse
+
+from functions.errors import Refused
+from functions.export_engine import Completed, Exported
+from functions.export_guard import Busy, Found, NothingToExport
+from functions.export_run import ExportRun, RunStatus
+from functions.language import Language, Sentence
+from functions.left_out_answer import left_out_json
+from functions.run_answer import run_href, run_json
+
+_UNDER_WAY: Final = frozenset({RunStatus.PENDING, RunStatus.PROCESSING, RunStatus.RELEASING})
+_SECONDS_UNTIL_NEXT_LOOK: Final = 5
+
+_COMPLETED: Final = Sentence(
+    nb="Kjøring {run_number} er ferdig. Krav i filen: {claim_count}, utelatt: {left_out_count}.",
+    en="Run {run_number} is done. Claims in the file: {claim_count}, left out: {left_out_count}.",
+)
+_JOINED: Final = Sentence(
+    nb="Denne eksporten er allerede i gang i kjøring {run_number}, startet av {starter}.",
+    en="This export is already in progress as run {run_number}, started by {starter}.",
+)
+_UNKNOWN_STARTER: Final = Sentence(nb="systemet", en="the system")
+_NOTHING: Final = Sentence(
+    nb="Det er ingen godkjente krav å eksportere i perioden.",
+    en="There are no approved claims to export in the period.",
+)
+_NOTHING_LEFT: Final = Sentence(
+    nb="Alt i perioden er eksportert, sist i kjøring {run_number}.",
+    en="Everything in the period is exported, most recently in run {run_number}.",
+)
+_SKIPPED: Final = Sentence(
+    nb="Krav som redigeres akkurat nå: {skipped_count}. De kan eksporteres etterpå.",
+    en="Claims being edited right now: {skipped_count}. They can be exported afterwards.",
+)
+_DELETED: Final = Sentence(
+    nb="Denne eksporten ble gjort i kjøring {run_number}, som siden er slettet fra listene.",
+    en="This export was made in run {run_number}, which has since been deleted from the lists.",
+)
+_REPLAYED: Final[dict[RunStatus, Sentence]] = {
+    RunStatus.COMPLETED: Sentence(
+        nb="Denne eksporten er allerede gjort, i kjøring {run_number}.",
+        en="This export is already done, in run {run_number}.",
+    ),
+    RunStatus.PENDING: Sentence(
+        nb="Kjøring {run_number} venter på å begynne.", en="Run {run_number} is waiting to begin."
+    ),
+    RunStatus.PROCESSING: Sentence(
+        nb="Kjøring {run_number} pågår fortsatt.", en="Run {run_number} is still in progress."
+    ),
+    RunStatus.RELEASING: Sentence(
+        nb="Kjøring {run_number} mislyktes, og kravene frigjøres.",
+        en="Run {run_number} failed, and its claims are being released.",
+    ),
+    RunStatus.FAILED: Sentence(
+        nb="Kjøring {run_number} mislyktes. Start en ny eksport.",
+        en="Run {run_number} failed. Start a new export.",
+    ),
+    RunStatus.PARKED: Sentence(
+        nb="Kjøring {run_number} er satt til side. En administrator må se på den.",
+        en="Run {run_number} is set aside. An administrator must look at it.",
+    ),
+    RunStatus.VOIDING: Sentence(
+        nb="Kjøring {run_number} er i ferd med å bli annullert.",
+        en="Run {run_number} is being voided.",
+    ),
+    RunStatus.VOIDED: Sentence(
+        nb="Kjøring {run_number} er annullert. Start en ny eksport med en ny nøkkel.",
+        en="Run {run_number} is voided. Start a new export with a new key.",
+    ),
+    RunStatus.IN_DOUBT: Sentence(
+        nb="Om regnskapssystemet fikk kjøring {run_number}, er uvisst. Regnskapsføreren må sjekke.",
+        en="It is unknown whether run {run_number} arrived. The accountant must check.",
+    ),
+}
+
+
+def outcome_response(exported: Exported, language: Language) -> JSONResponse:
+    """201 done now; 200 done before, or nothing to do; 202 under way. Raises Refused when busy."""
+    match exported:
+        case Completed(run=run, left_out=left_out):
+            content = _content("completed", run, _said(_COMPLETED, run, language))
+            content["left_out"] = left_out_json(left_out, language)
+            headers = {"Location": run_href(run)}
+            return JSONResponse(content, HTTPStatus.CREATED, _with_language(headers, language))
+        case Found():
+            return _found(exported, language)
+        case NothingToExport():
+            return _nothing(exported, language)
+        case Busy(run=run, retry_after=retry_after):
+            raise Refused(
+                "busy",
+                run_id=run.run_id if run else None,
+                retry_after=retry_after or _SECONDS_UNTIL_NEXT_LOOK,
+            )
+        case _:
+            assert_never(exported)
+
+
+def _found(found: Found, language: Language) -> JSONResponse:
+    run, is_under_way = found.run, found.run.status in _UNDER_WAY
+    sentence = _JOINED if found.outcome == "joined" else _REPLAYED[run.status]
+    content = _content(
+        found.outcome, run, _said(_DELETED if run.deleted else sentence, run, language)
+    )
+    headers = {}
+    if is_under_way:
+        content["retry_after"] = found.retry_after or _SECONDS_UNTIL_NEXT_LOOK
+        headers["Retry-After"] = str(content["retry_after"])
+    status = HTTPStatus.ACCEPTED if is_under_way else HTTPStatus.OK
+    return JSONResponse(content, status, _with_language(headers, language))
+
+
+def _nothing(nothing: NothingToExport, language: Language) -> JSONResponse:
+    sentences = [
+        _said(_NOTHING_LEFT, nothing.run, language) if nothing.run else _NOTHING.said(language)
+    ]
+    if nothing.skipped_count:
+        sentences.append(_SKIPPED.said(language, skipped_count=nothing.skipped_count))
+    content = _content("nothing_to_export", nothing.run, " ".join(sentences))
+    content["skipped_count"] = nothing.skipped_count
+    return JSONResponse(content, HTTPStatus.OK, _with_language({}, language))
+
+
+def _content(outcome: str, run: ExportRun | None, message: str) -> dict[str, object]:
+    return {
+        "outcome": outcome,
+        "run": run_json(run) if run else None,
+        "left_out": [],
+        "skipped_count": run.skipped_count if run else 0,
+        "message": message,
+        "retry_after": None,
+    }
+
+
+def _said(sentence: Sentence, run: ExportRun, language: Language) -> str:
+    return sentence.said(
+        language,
+        run_number=run.run_number,
+        claim_count=run.claim_count,
+        left_out_count=run.left_out_count,
+        starter=run.triggered_by_name or _UNKNOWN_STARTER.said(language),
+    )
+
+
+def _with_language(headers: dict[str, str], language: Language) -> dict[str, str]:
+    return {**headers, "Content-Language": language.value, "Cache-Control": "no-store"}

@@ -1,0 +1,103 @@
+"""One run's way through the exporter: pages in, a hashed file and the left-out claims out."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from exporters.claim import Member
+from exporters.configuration import FrozenConfiguration
+from exporters.problem import ConfigurationInvalid
+from exporters.run_context import RunContext
+from exporters.run_renderer import RENDERER_VERSION, RunRenderer
+from functions.errors import Defect, RunFailed, SetUpProblem
+from functions.export_guard import FileSummary, Granted
+from functions.export_run import ExportFile, ExportRun, LeftOutClaim
+from functions.hashed_file import HashedFile
+
+# A caller reads the first of them; the run's left_out_count tells how many there are.
+MOST_LEFT_OUT_TOLD: Final = 1000
+
+
+class RunRendering:
+    """Renders a granted run. Not for two threads at once; blocks, so call it off the event loop."""
+
+    def __init__(self, granted: Granted, content: HashedFile) -> None:
+        """Raises RunFailed `configuration_invalid`."""
+        self._run = granted.run
+        self._content = content
+        self._untold: list[LeftOutClaim] = []
+        self.left_out: list[LeftOutClaim] = []
+        try:
+            configuration = FrozenConfiguration.from_document(granted.configuration)
+            self._renderer = RunRenderer(configuration, _context(granted.run))
+        except ConfigurationInvalid as invalid:
+            raise _unusable(self._run, invalid) from invalid
+        self._refuses_run = configuration.on_problem == "refuse_run"
+
+    def write(self, claims: Sequence[Member]) -> None:
+        """Appends a page. Raises RunFailed `claims_refused`, with the refusals of this page."""
+        self._content.append(self._renderer.render(claims))
+        self._collect()
+        if self._refuses_run and self._untold:
+            raise self._failed("claims_refused")
+
+    def finish(self) -> None:
+        """Appends the trailer. Raises RunFailed `all_claims_left_out`: there must be no file."""
+        self._content.append(self._renderer.finish())
+        if self._renderer.summary().claim_count == 0:
+            raise self._failed("all_claims_left_out")
+
+    def take_untold(self) -> list[LeftOutClaim]:
+        """The claims left out since the last call, for the database: at most a page of them."""
+        untold, self._untold = self._untold, []
+        return untold
+
+    def summary(self) -> FileSummary:
+        """What the file holds."""
+        told = self._renderer.summary()
+        return FileSummary(
+            claim_count=told.claim_count,
+            voucher_count=told.voucher_count,
+            line_count=told.line_count,
+            totals=told.totals,
+            renderer_version=RENDERER_VERSION,
+            layout=self._renderer.layout,
+        )
+
+    def file(self) -> ExportFile:
+        """Where the file belongs: by organisation, run and content, in ASCII."""
+        run, extension = self._run, self._renderer.file_extension
+        return ExportFile(
+            path=f"{run.organization_id}/{run.run_id}/{self._content.sha256}.{extension}",
+            name=f"{run.target}-{run.export_date}-{run.run_number:05d}.{extension}",
+            sha256=self._content.sha256,
+            size=self._content.size,
+            content_type=self._renderer.content_type,
+        )
+
+    def _collect(self) -> None:
+        taken = [
+            LeftOutClaim(
+                claim_id=claim.claim_id,
+                claim_number=claim.claim_number,
+                code=claim.code,
+                field=claim.field,
+                message=claim.message,
+            )
+            for claim in self._renderer.take_left_out()
+        ]
+        self._untold += taken
+        self.left_out += taken[: MOST_LEFT_OUT_TOLD - len(self.left_out)]
+
+    def _failed(self, code: str) -> RunFailed:
+        return RunFailed(code, run_id=self._run.run_id, left_out=self.left_out, untold=self._untold)
+
+
+def _unusable(run: ExportRun, invalid: ConfigurationInvalid) -> RunFailed:
+    problems = [SetUpProblem(p.field, str(p.code), p.message) for p in invalid.problems]
+    return RunFailed("configuration_invalid", run_id=run.run_id, problems=problems)
+
+
+def _context(run: ExportRun) -> RunContext:
+    if run.export_date is None:
+        raise Defect("a granted run has no export date")
+    return RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)

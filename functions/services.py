@@ -1,0 +1,33 @@
+"""The objects of a process, put together once. Nothing here opens a connection."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from functions.export_engine import ExportEngine
+from functions.export_guard import ExportGuard
+from functions.export_run_repository import ExportRunRepository
+from functions.export_storage import ExportStorage
+from functions.settings import Settings
+from functions.supabase_connection import SupabaseConnection
+
+
+@dataclass(frozen=True)
+class Services:
+    """What endpoints use."""
+
+    settings: Settings
+    connection: SupabaseConnection
+    storage: ExportStorage
+    engine: ExportEngine
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Everything that the settings describe."""
+        connection = SupabaseConnection(settings)
+        storage = ExportStorage(connection, settings)
+        engine = ExportEngine(ExportGuard(connection), storage, settings)
+        return cls(settings, connection, storage, engine)
+
+    def runs_as_user(self, token: str) -> ExportRunRepository:
+        """What this user may see, as the database judges."""
+        return ExportRunRepository(self.connection.as_user(token))

@@ -1,0 +1,55 @@
+"""What a process must know before it serves: read once, complete, or the process does not start."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, TypeAdapter, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_URL = TypeAdapter(AnyHttpUrl)
+
+
+def _address(value: str) -> str:
+    return str(_URL.validate_python(value)).rstrip("/")
+
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BaseSettings):
+    """The environment, by field name in capitals. The only reader of the environment.
+
+    Input is hidden in validation errors: what was read beside a missing name may be the secret key.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    supabase_url: Annotated[str, AfterValidator(_address)]
+    supabase_publishable_key: Annotated[str, Field(min_length=1)]
+    supabase_secret_key: Annotated[SecretStr, Field(min_length=1)]
+
+    export_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "exports"
+    export_link_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
+    export_body_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 16_384
+
+    # Above the data API's own limits (8 s for a statement, 10 s of waiting for a connection), so
+    # that its answer arrives instead of our guess.
+    export_database_seconds: Seconds = 20
+    export_storage_seconds: Seconds = 60
+    export_connect_seconds: Seconds = 5
+    export_connections: Annotated[int, Field(ge=1, le=200)] = 20
+
+    # The database grants a lease of 60 s: two renewals may fail before anybody takes over.
+    export_renewal_seconds: Annotated[float, Field(gt=0, le=25)] = 15
+    # Below the platform's request time-out (300 s): the caller gets our answer, not a 504.
+    export_attempt_seconds: Seconds = 270
+
+    @model_validator(mode="after")
+    def _renewed_within_an_attempt(self) -> Self:
+        if self.export_renewal_seconds >= self.export_attempt_seconds:
+            raise ValueError("EXPORT_RENEWAL_SECONDS must be shorter than EXPORT_ATTEMPT_SECONDS")
+        return self
+
+
+def load_settings() -> Settings:
+    """Raises pydantic.ValidationError naming every missing or malformed variable."""
+    return Settings()

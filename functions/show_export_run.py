@@ -1,0 +1,35 @@
+"""GET: one run with its history, its left-out claims and a link to its file."""
+
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from functions.caller import language_of, user_token
+from functions.export_requests import ExportRunRequest, parsed_query
+from functions.export_run import ExportRun
+from functions.left_out_answer import left_out_json
+from functions.run_answer import run_json
+from functions.services import Services
+
+
+async def show_export_run(request: Request, services: Services) -> JSONResponse:
+    """`download` is null while there is no file that this caller may read."""
+    token, language = user_token(request), language_of(request)
+    asked = parsed_query(ExportRunRequest, request)
+    details = await services.runs_as_user(token).get_export_run_details(asked.run_id)
+    content = {
+        "run": run_json(details.run),
+        "events": [event.model_dump(mode="json") for event in details.events],
+        "left_out": left_out_json(details.left_out, language),
+        "download": await _download(details.run, token, services),
+    }
+    headers = {"Content-Language": language.value, "Cache-Control": "no-store"}
+    return JSONResponse(content, headers=headers)
+
+
+async def _download(run: ExportRun, token: str, services: Services) -> dict[str, object] | None:
+    if run.file is None:
+        return None
+    link = await services.storage.signed_link(run.file, token)
+    return asdict(link) if link else None

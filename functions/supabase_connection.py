@@ -1,0 +1,182 @@
+"""The way to Supabase: one HTTP client per process, one light session per caller, one translation.
+
+Setting a token on a client object changes the user of every request that goes through the object.
+So the connections are shared, and the object that carries a token lives for one request.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Final, TypeVar, cast
+
+import httpx
+from postgrest import APIError, AsyncPostgrestClient
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+from storage3 import AsyncStorageClient
+
+from functions.errors import Defect, EngineError, Refused, StaleToken, Unavailable
+from functions.settings import Settings
+
+Answer = TypeVar("Answer")
+
+_OURS: Final = re.compile(r"PT(\d{3})")
+_SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
+# What PostgREST answers to a token or key that it does not take; 42501 is a caller without a login.
+_LOGIN_CODES: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "42501"})
+# Connections, read-only database, rollbacks, resources, locks and limits, operator, system.
+_PASSING_CLASSES: Final = frozenset({"08", "25", "40", "53", "54", "55", "57", "58", "XX"})
+# A malformed call or an ambiguous function. PGRST202 is a schema cache that is not warm yet.
+_MALFORMED_CALL: Final = re.compile(r"PGRST(1\d\d|2(?!02)\d\d)")
+# Pauses before a request is repeated whose reply was lost; well inside the lease.
+_PAUSES: Final = (0.1, 0.4)
+
+
+class SupabaseConnection:
+    """The process's connections. Opens none before the first request: servers fork after import."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
+
+    def as_user(self, token: str) -> "SupabaseSession":
+        """Acts with the caller's own token, so that the database judges the caller."""
+        return SupabaseSession(
+            self._http(), self._settings, self._settings.supabase_publishable_key, token
+        )
+
+    def as_service(self) -> "SupabaseSession":
+        """Acts with the secret key."""
+        key = self._settings.supabase_secret_key.get_secret_value()
+        return SupabaseSession(self._http(), self._settings, key, None)
+
+    def _http(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if self._opened is None or self._opened[0] is not loop:
+            self._opened = (loop, _http_client(self._settings))
+        return self._opened[1]
+
+
+def _http_client(settings: Settings) -> httpx.AsyncClient:
+    # HTTP/1.1: a dropped HTTP/2 connection fails every request that shares it. No trust_env:
+    # settings.py is what reads the environment.
+    return httpx.AsyncClient(
+        http2=False,
+        trust_env=False,
+        timeout=httpx.Timeout(
+            settings.export_storage_seconds, connect=settings.export_connect_seconds
+        ),
+        limits=httpx.Limits(
+            max_connections=settings.export_connections,
+            max_keepalive_connections=settings.export_connections,
+            keepalive_expiry=30,
+        ),
+    )
+
+
+class SupabaseSession:
+    """Calls of one caller. Make one per request and let it go."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, settings: Settings, api_key: str, token: str | None
+    ) -> None:
+        """Without `token` the caller is the service, and `api_key` the secret key."""
+        self._http = http
+        self._address = settings.supabase_url
+        self._database_seconds = settings.export_database_seconds
+        self._is_user = token is not None
+        self._headers = {"apikey": api_key, "Authorization": f"Bearer {token or api_key}"}
+
+    async def call(
+        self, function: str, arguments: Mapping[str, object], answer: TypeAdapter[Answer]
+    ) -> Answer:
+        """Calls an SQL function that may be repeated: when the reply is lost, it is."""
+        return await repeated(lambda: self.call_once(function, arguments, answer))
+
+    async def call_once(
+        self, function: str, arguments: Mapping[str, object], answer: TypeAdapter[Answer]
+    ) -> Answer:
+        """Calls an SQL function. Raises errors of ours only."""
+        rest = AsyncPostgrestClient(
+            f"{self._address}/rest/v1",
+            headers=self._headers,
+            http_client=self._http,
+            retry_enabled=False,
+        )
+        # The library's annotation is narrower than what it sends: any JSON object.
+        parameters = cast("dict[str, str]", to_jsonable_python(dict(arguments)))
+        with _database_errors_translated(is_user=self._is_user):
+            async with asyncio.timeout(self._database_seconds):
+                told = (await rest.rpc(function, parameters).execute()).data
+        if not isinstance(told, Mapping):
+            # A page of some gateway, with status 200.
+            raise Unavailable("database_unavailable", cause=f"{function} answered no JSON object")
+        return _parsed(function, told, answer)
+
+    def storage(self) -> AsyncStorageClient:
+        """The storage client of this caller; its errors are translated in export_storage."""
+        return AsyncStorageClient(
+            f"{self._address}/storage/v1/", headers=self._headers, http_client=self._http
+        )
+
+
+async def repeated(operation: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Runs a repeatable operation, again when the connection broke; gives up within a second."""
+    for pause in _PAUSES:
+        try:
+            return await operation()
+        except Unavailable as fault:
+            if not connection_broke(fault):
+                raise
+        # Jitter keeps retrying processes apart; it protects nothing.
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+    return await operation()
+
+
+def connection_broke(fault: Unavailable) -> bool:
+    """Whether the reply was lost, or the request never arrived. A time-out is neither: it waits."""
+    return isinstance(fault.__cause__, httpx.NetworkError | httpx.RemoteProtocolError)
+
+
+def _parsed(function: str, told: Mapping[str, object], answer: TypeAdapter[Answer]) -> Answer:
+    try:
+        return answer.validate_python(told)
+    except ValidationError as error:
+        places = sorted({".".join(str(part) for part in e["loc"]) for e in error.errors()})
+        raise Defect(f"{function} answered in another shape at {places[:5]}") from error
+
+
+@contextmanager
+def _database_errors_translated(*, is_user: bool) -> Iterator[None]:
+    try:
+        yield
+    except APIError as error:
+        raise database_error(error, is_user=is_user) from error
+    except (httpx.HTTPError, TimeoutError) as error:
+        raise Unavailable("database_unavailable", cause=type(error).__name__) from error
+
+
+def database_error(error: APIError, *, is_user: bool) -> EngineError:
+    """The one translation of what the data API says. It looks at codes, never at sentences."""
+    code = error.code or ""
+    if ours := _OURS.fullmatch(code):
+        return _engine_refusal(int(ours[1]), str(error.details))
+    if code in _LOGIN_CODES:
+        return Refused("not_authenticated" if is_user else "service_misconfigured", cause=code)
+    is_terminal = _SQLSTATE.fullmatch(code) and code[:2] not in _PASSING_CLASSES
+    if is_terminal or _MALFORMED_CALL.fullmatch(code):
+        return Defect(f"database error {code}")
+    return Unavailable("database_unavailable", cause=f"database error {code}")
+
+
+def _engine_refusal(status: int, code: str) -> EngineError:
+    if code == "stale_token":
+        return StaleToken(code)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Defect(f"the database refused: {code}")
+    if status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unavailable("database_unavailable", cause=code)
+    return Refused(code, status=status)
