@@ -51,13 +51,15 @@ class Program:
         Its own session keeps Ctrl-C in a terminal from reaching it before us.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._keeper = subprocess.Popen(
-            [sys.executable, "-I", keeper.__file__, self._order],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=self._environment,
-            start_new_session=True,
-        )
+        with self.log.open("ab") as log:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-I", keeper.__file__, self._order],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
+            )
         assert self._keeper.stdout is not None  # noqa: S101 - a pipe was asked for
         first_line = self._keeper.stdout.readline()
         self._keeper.stdout.close()

@@ -2,16 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
+from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
 from stack.database import Database
 from stack.deployment import deploy
@@ -23,6 +25,8 @@ from stack.ports import free_port
 from stack.postgres import PostgresServer
 
 TEMPLATE = "migrated"
+# httpx itself gives up after 5 s, less than the data API needs to report a time-out of its own.
+CLIENT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,15 @@ class OwnDatabase(Database):
         connection = super().connect(role, claims=claims, autocommit=autocommit)
         self.opened.append(connection)
         return connection
+
+
+class ConnectClient(Protocol):
+    """What the fixture `connect_client` yields."""
+
+    async def __call__(
+        self, stack: EmbeddedStack, key: str, access_token: str | None = None
+    ) -> AsyncClient:
+        """Return a client of `stack`."""
 
 
 def _process_is_gone(process_id: str) -> bool:
@@ -154,6 +167,25 @@ def supabase_stack(scratch_directory: Path) -> Iterator[EmbeddedStack]:
         directory, durable=False, with_functions=False, migrations=migrations
     ) as stack:
         yield stack
+
+
+@pytest.fixture
+async def connect_client() -> AsyncIterator[ConnectClient]:
+    """Make supabase-py clients with a connection pool each, closed when the test ends.
+
+    Called with a stack and a key; with an access token the client acts for that user.
+    """
+    async with AsyncExitStack() as open_pools:
+
+        async def connect(
+            stack: EmbeddedStack, key: str, access_token: str | None = None
+        ) -> AsyncClient:
+            pool = await open_pools.enter_async_context(httpx.AsyncClient(timeout=CLIENT_SECONDS))
+            headers = {"Authorization": f"Bearer {access_token}"} if access_token else {}
+            options = AsyncClientOptions(httpx_client=pool, headers=headers)
+            return await create_async_client(stack.url, key, options)
+
+        yield connect
 
 
 @pytest.fixture(scope="session")
