@@ -111,7 +111,7 @@ create table public.export_runs (
   constraint export_runs_file_sha256_check check (file_sha256 ~ '^[0-9a-f]{64}$'),
   constraint export_runs_file_size_check check (file_size > 0),
   -- Storage keys are ASCII (hosted Supabase refuses others).
-  constraint export_runs_file_path_check check (file_path ~ '^[A-Za-z0-9/._-]{1,300}$'),
+  constraint export_runs_file_path_check check (file_path ~ '^[A-Za-z0-9/._-]+$' and char_length(file_path) <= 300),
   constraint export_runs_deleted_check check (num_nonnulls(deleted_at, delete_reason) in (0, 2)),
   constraint export_runs_deleted_finished_check
     check (deleted_at is null or status in ('completed', 'failed', 'voided')),
