@@ -19,7 +19,8 @@ GRACE_SECONDS = 10
 
 
 def _stop_when_input_ends(program: "subprocess.Popen[bytes]", stop_signal: signal.Signals) -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     program.send_signal(stop_signal)
     try:
         program.wait(GRACE_SECONDS)

@@ -76,17 +76,18 @@ class Program:
         """Wait until the program has ended."""
         if self._keeper is not None:
             self._keeper.wait()
+            self._close_input()
 
-    def wait_until_ready(self, ready: Callable[[], bool]) -> None:
+    def wait_until_ready(self, ready: Callable[[], bool], *, is_restarted: bool = False) -> None:
         """Ask again and again until the answer is yes.
 
         Raises:
-            ProgramEnded: the program ended instead.
+            ProgramEnded: the program ended instead, and nobody starts it again.
             NotReady: a minute has passed.
         """
         deadline = time.monotonic() + READY_SECONDS
         while not ready():
-            if not self.running:
+            if not (self.running or is_restarted):
                 raise ProgramEnded(self.name, self.log)
             if time.monotonic() > deadline:
                 message = f"{self.name} did not answer for {READY_SECONDS} s, see {self.log}"
@@ -95,13 +96,14 @@ class Program:
 
     def stop(self) -> None:
         """Tell the program to stop and wait for its end; harmless if it never started."""
-        if self._keeper is None:
-            return
-        assert self._keeper.stdin is not None  # noqa: S101 - a pipe was asked for
-        self._keeper.stdin.close()
-        self._keeper.wait()
+        self._close_input()
+        self.wait()
 
     def kill(self) -> None:
         """End the program as a crash would, without any warning."""
         os.kill(self.pid, signal.SIGKILL)
         self.wait()
+
+    def _close_input(self) -> None:
+        if self._keeper is not None and self._keeper.stdin is not None:
+            self._keeper.stdin.close()

@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,8 @@ SOURCES = Path(__file__).parent / "lite"
 # `make setup` installs lite's packages here; Node finds packages beside the script only.
 INSTALLED = Path(__file__).parent.parent / ".local" / "lite"
 POOL_SIZE = 20
+# Between two starts, so that a server that cannot start does not keep a processor busy.
+RESTART_SECONDS = 0.2
 
 
 def _node() -> str:
@@ -55,7 +58,8 @@ class SupabaseLite:
         self, directory: Path, port: int, database: Database, credentials: Credentials
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._starting_or_stopping = threading.Lock()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         self._program = Program(
             "The embedded Supabase",
@@ -81,16 +85,19 @@ class SupabaseLite:
     def start(self) -> None:
         """Start the server and return at once."""
         self._program.start()
-        self._supervisor.start()
 
     def wait_until_ready(self) -> None:
-        """Wait until the server answers."""
-        self._program.wait_until_ready(self._answers)
+        """Wait until the server answers; from then on it is started again whenever it ends."""
+        supervised = self._supervisor.is_alive()
+        self._program.wait_until_ready(self._answers, is_restarted=supervised)
+        if not supervised:
+            self._supervisor.start()
 
     def stop(self) -> None:
         """Stop the server for good."""
-        self._stopping.set()
-        self._program.stop()
+        with self._starting_or_stopping:
+            self._stopping = True
+            self._program.stop()
 
     def kill(self) -> None:
         """End the server as a crash would; it comes back by itself."""
@@ -106,6 +113,8 @@ class SupabaseLite:
     def _supervise(self) -> None:
         while True:
             self._program.wait()
-            if self._stopping.wait(0.1):
-                return
-            self._program.start()
+            with self._starting_or_stopping:
+                if self._stopping:
+                    return
+                self._program.start()
+            time.sleep(RESTART_SECONDS)

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import psycopg
@@ -46,15 +46,6 @@ class OwnDatabase(Database):
         connection = super().connect(role, claims=claims, autocommit=autocommit)
         self.opened.append(connection)
         return connection
-
-
-class ConnectClient(Protocol):
-    """What the fixture `connect_client` yields."""
-
-    async def __call__(
-        self, stack: EmbeddedStack, key: str, access_token: str | None = None
-    ) -> AsyncClient:
-        """Return a client of `stack`."""
 
 
 def _process_is_gone(process_id: str) -> bool:
@@ -157,23 +148,11 @@ def stack(scratch_directory: Path) -> Iterator[EmbeddedStack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
-def supabase_stack(scratch_directory: Path) -> Iterator[EmbeddedStack]:
-    """An embedded stack without functions and without our migrations."""
-    migrations = scratch_directory / "no-migrations"
-    migrations.mkdir()
-    directory = scratch_directory / "supabase"
-    with EmbeddedStack(
-        directory, durable=False, with_functions=False, migrations=migrations
-    ) as stack:
-        yield stack
-
-
 @pytest.fixture
-async def connect_client() -> AsyncIterator[ConnectClient]:
+async def connect_client() -> AsyncIterator[Callable[..., Awaitable[AsyncClient]]]:
     """Make supabase-py clients with a connection pool each, closed when the test ends.
 
-    Called with a stack and a key; with an access token the client acts for that user.
+    Called with a stack, a key and, for a client that acts for a user, that user's access token.
     """
     async with AsyncExitStack() as open_pools:
 
