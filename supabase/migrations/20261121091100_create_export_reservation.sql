@@ -418,7 +418,7 @@ set search_path = ''
 as $$
 declare
   v_run public.export_runs := p_run;
-  v_wanted integer := jsonb_array_length(p_left_out);
+  v_wanted integer := coalesce(jsonb_array_length(p_left_out), 0);
   v_known integer;
   v_count integer;
   v_totals jsonb;

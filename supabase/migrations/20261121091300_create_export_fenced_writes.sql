@@ -182,12 +182,10 @@ set search_path = ''
 as $$
 begin
   if p_run.reserved_count - p_run.left_out_count is distinct from (p_summary ->> 'claim_count')::integer
-    or not coalesce(
-      export_engine.same_totals(
-        p_summary -> 'totals',
-        export_engine.add_totals(p_run.reserved_totals, export_engine.negate_totals(p_run.left_out_totals))
-      ),
-      false
+    or jsonb_typeof(p_summary -> 'totals') is distinct from 'object'
+    or not export_engine.same_totals(
+      p_summary -> 'totals',
+      export_engine.add_totals(p_run.reserved_totals, export_engine.negate_totals(p_run.left_out_totals))
     ) then
     perform export_engine.refuse(
       409, 'totals_mismatch',
