@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from exporters.configuration import FrozenConfiguration
+from exporters.notice import Notice
 from exporters.problem import Problem
 from exporters.run_context import RunContext
 from exporters.settings import ExporterSettings
@@ -53,3 +54,7 @@ class AccountingExporter(ABC):
     @abstractmethod
     def finish(self) -> bytes:
         """Give what closes the file; empty if no voucher got into it."""
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Count the texts that were altered to fit; none, unless a format says otherwise."""
+        return ()

@@ -5,9 +5,10 @@ from typing import ClassVar, Generic, TypeVar
 
 from exporters.accounting_exporter import AccountingExporter
 from exporters.configuration import FrozenConfiguration
-from exporters.delimited_writer import DelimitedWriter, Notice
+from exporters.delimited_writer import DelimitedWriter
 from exporters.layout import Layout
 from exporters.master_data import MasterData
+from exporters.notice import Notice
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
 from exporters.run_context import RunContext
 from exporters.settings import ExporterSettings

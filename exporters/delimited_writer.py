@@ -1,6 +1,5 @@
 """Writes vouchers as the records of a delimited file, piece by piece."""
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from exporters.cell import (
@@ -12,6 +11,7 @@ from exporters.cell import (
     unencodable_character,
 )
 from exporters.layout import Column, ConstantSource, Layout, NoHeader, PathSource, TextHeader
+from exporters.notice import Notice
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
 from exporters.source import Sources, Value, ValueOfLine
 from exporters.voucher import JournalLine, Voucher
@@ -26,19 +26,6 @@ class _Field(NamedTuple):
     column: Column
     value: ValueOfLine
     write: Cell
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """How often texts were altered to fit, with one claim to look at.
-
-    `code` is `text_shortened` or `character_replaced`, `field` the column's name.
-    """
-
-    code: str
-    field: str
-    count: int
-    first_claim_number: str
 
 
 class DelimitedWriter:

@@ -7,6 +7,7 @@ from typing import Final
 
 from exporters.claim import Claim, Member
 from exporters.configuration import FrozenConfiguration
+from exporters.notice import Notice
 from exporters.posting_rules import PostingRules
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, LeftOut, Problem, ProblemCode
 from exporters.registry import exporter_for
@@ -111,6 +112,10 @@ class RunRenderer:
         """Hand over the claims left out since the last call, and forget them."""
         taken, self.left_out = self.left_out, []
         return taken
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Count the texts that were altered to fit; empty for a format that alters none."""
+        return self._exporter.notices()
 
     def summary(self) -> RenderSummary:
         """Count what is in the file so far."""

@@ -55,7 +55,7 @@ def claim(number: int = 1, **changes: object) -> Document:
 
 def one_line_claim(number: int = 1, *, total: str = "530.00", **line: object) -> Document:
     """Make a frozen claim of one line."""
-    return claim(number, total=total, lines=[claim_line(amount=total, **line)])
+    return claim(number, total=total, lines=[{**claim_line(amount=total), **line}])
 
 
 def member(document: Document, position: int = 1, **changes: object) -> Member:
