@@ -44,7 +44,7 @@ class ExportFile(Told):
 
 
 class ExportRun(Told):
-    """One intention to export: who, what, and what came of it. Totals are per currency."""
+    """One intention to export. Counts and totals (per currency) of the file are null without one."""
 
     run_id: UUID
     organization_id: UUID
@@ -56,19 +56,19 @@ class ExportRun(Told):
     target: str
     format: str
     period_from: date | None
-    period_to: date | None
+    period_to: date
     time_zone: str
-    cut_off: datetime | None
-    export_date: date | None
+    cut_off: datetime
+    export_date: date
     status: RunStatus
     attempt: int
     reserved_count: int
-    claim_count: int
+    claim_count: int | None
     left_out_count: int
     skipped_count: int
-    voucher_count: int
-    line_count: int
-    totals: Mapping[str, Decimal]
+    voucher_count: int | None
+    line_count: int | None
+    totals: Mapping[str, Decimal] | None
     file: ExportFile | None
     renderer_version: str | None
     error_code: str | None

@@ -8,7 +8,7 @@ from exporters.configuration import FrozenConfiguration
 from exporters.problem import ConfigurationInvalid
 from exporters.run_context import RunContext
 from exporters.run_renderer import RENDERER_VERSION, RunRenderer
-from functions.errors import Defect, RunFailed, SetUpProblem
+from functions.errors import RunFailed, SetUpProblem
 from functions.export_guard import FileSummary, Granted
 from functions.export_run import ExportFile, ExportRun, LeftOutClaim
 from functions.hashed_file import HashedFile
@@ -98,6 +98,4 @@ def _unusable(run: ExportRun, invalid: ConfigurationInvalid) -> RunFailed:
 
 
 def _context(run: ExportRun) -> RunContext:
-    if run.export_date is None:
-        raise Defect("a granted run has no export date")
     return RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)
