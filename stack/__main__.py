@@ -48,7 +48,7 @@ def _only_one() -> Iterator[None]:
 def _describe(stack: EmbeddedStack) -> str:
     return "\n".join(
         [
-            f"Supabase         {stack.url}",
+            f"Supabase         {stack.url} (dashboard in a browser)",
             f"Functions        {stack.functions.url}",
             f"Postgres         {stack.database.dsn()}",
             f"Publishable key  {stack.credentials.publishable_key}",
@@ -65,7 +65,9 @@ def supervise() -> None:
         signal.signal(number, lambda *_: stopping.set())
     ADDRESSES.unlink(missing_ok=True)
     with _only_one(), EmbeddedStack(HOME) as stack:
-        ADDRESSES.write_text(_describe(stack))
+        draft = ADDRESSES.with_suffix(".draft")
+        draft.write_text(_describe(stack) + "\n")
+        draft.replace(ADDRESSES)
         stopping.wait()
         ADDRESSES.unlink()
 
@@ -89,7 +91,7 @@ def up() -> None:
                 raise StackError(f"The stack did not start:\n{LOG.read_text()}")
             time.sleep(0.1)
         supervisor.returncode = 0  # it lives on; Popen must not complain
-    print(ADDRESSES.read_text())
+    print(ADDRESSES.read_text(), end="")
     print("Stop it with `make down`.")
 
 

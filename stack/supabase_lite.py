@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +46,7 @@ def _script(name: str) -> str:
     return str(INSTALLED / name)
 
 
+@cache
 def system_tables(schema: Literal["auth", "storage"]) -> str:
     """Return lite's definition of a system schema's tables and functions as SQL."""
     command = [_node(), _script("schema.mjs"), schema]
