@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from exporters.problem import ClaimUnusable, Problem, ProblemCode
+from exporters.problem import ClaimUnusable, Problem, ProblemCode, sentence
 
 # At most twelve digits before the period: the widest amount the formats take (constraint XC10).
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,2})?", re.ASCII)
@@ -146,16 +146,14 @@ class Member(_FrozenDocument):
 
 
 def _problems(error: ValidationError) -> tuple[Problem, ...]:
-    return tuple(
-        Problem(
-            ProblemCode.AMOUNT_NOT_EXACT
-            if detail["type"] == ProblemCode.AMOUNT_NOT_EXACT
-            else ProblemCode.DOCUMENT_INVALID,
-            _path(detail["loc"]),
-            f"The claim document's field {_path(detail['loc'])} is unusable: {detail['msg']}",
-        )
-        for detail in error.errors(include_url=False, include_input=False)
-    )
+    problems: list[Problem] = []
+    for detail in error.errors(include_url=False, include_input=False):
+        inexact = detail["type"] == ProblemCode.AMOUNT_NOT_EXACT
+        code = ProblemCode.AMOUNT_NOT_EXACT if inexact else ProblemCode.DOCUMENT_INVALID
+        field = _path(detail["loc"])
+        message = f"The claim document's {field} is unusable: {sentence(detail['msg'])}"
+        problems.append(Problem(code, field, message))
+    return tuple(problems)
 
 
 def _path(location: tuple[int | str, ...]) -> str:

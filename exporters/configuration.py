@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from exporters.claim import Dimensions
-from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
+from exporters.problem import ConfigurationInvalid, Problem, ProblemCode, sentence
 
 
 class _FrozenSetting(BaseModel):
@@ -88,7 +88,7 @@ def _problems(error: ValidationError) -> tuple[Problem, ...]:
             or detail["loc"][:1] == ("posting_rules",)
             else ProblemCode.CONFIGURATION_INVALID,
             ".".join(str(step) for step in detail["loc"]) or "posting_rules",
-            detail["msg"],
+            sentence(detail["msg"]),
         )
         for detail in error.errors(include_url=False, include_input=False)
     )

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
+from exporters.problem import ConfigurationInvalid, Problem, ProblemCode, sentence
 from exporters.source import SourceType, source_type
 
 Encoding = Literal["utf-8", "windows-1252", "iso-8859-1"]
@@ -230,7 +230,7 @@ def _problems(error: ValidationError, document: Mapping[str, object]) -> tuple[P
         Problem(
             ProblemCode.LAYOUT_INVALID,
             _path(detail["loc"], document),
-            detail["msg"].removeprefix("Value error, "),
+            sentence(detail["msg"]),
         )
         for detail in error.errors(include_url=False, include_input=False)
     )

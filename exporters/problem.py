@@ -71,6 +71,11 @@ class LeftOut:
     message: str
 
 
+def sentence(reason: str) -> str:
+    """End a validator's reason with a period, and drop the prefix that pydantic gives ours."""
+    return reason.removeprefix("Value error, ").removesuffix(".") + "."
+
+
 class ProblemsFoundError(ValueError):
     """Carries every problem that was found, in a fixed order, never none."""
 

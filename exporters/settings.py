@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exporters.layout import Encoding, LineEnd
-from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
+from exporters.problem import ConfigurationInvalid, Problem, ProblemCode, sentence
 from exporters.text_template import CLAIM_PLACEHOLDERS, LINE_PLACEHOLDERS, TextTemplate
 
 
@@ -109,7 +109,7 @@ def _problems(error: ValidationError) -> tuple[Problem, ...]:
         Problem(
             codes.get(detail["type"], ProblemCode.SETTING_INVALID),
             ".".join(str(step) for step in ("settings", *detail["loc"])),
-            detail["msg"].removeprefix("Value error, "),
+            sentence(detail["msg"]),
         )
         for detail in error.errors(include_url=False, include_input=False)
     )

@@ -21,7 +21,7 @@ RUN = RunContext(
 )
 
 
-def claim_line(line_number: int = 1, **changes: object) -> Document:
+def claim_line(line_number: int = 1, /, **changes: object) -> Document:
     """Make a frozen claim line; its default is 100 km of mileage."""
     return {
         "line_number": line_number,
@@ -36,7 +36,7 @@ def claim_line(line_number: int = 1, **changes: object) -> Document:
     }
 
 
-def claim(number: int = 1, **changes: object) -> Document:
+def claim(number: int = 1, /, **changes: object) -> Document:
     """Make a frozen claim of two lines over 650.00."""
     lines = [claim_line(), claim_line(2, expense_type="toll", description="Bom", amount="120.00")]
     return {
@@ -58,7 +58,7 @@ def one_line_claim(number: int = 1, *, total: str = "530.00", **line: object) ->
     return claim(number, total=total, lines=[{**claim_line(amount=total), **line}])
 
 
-def member(document: Document, position: int = 1, **changes: object) -> Member:
+def member(document: Document, position: int = 1, /, **changes: object) -> Member:
     """Make a run's member of a frozen claim; its voucher number is 1000 plus the position."""
     return Member.model_validate(
         {
