@@ -108,7 +108,9 @@ def database(
     name = f"test_{next(_numbers)}"
     identifiers = sql.Identifier(name), sql.Identifier(template_database.name)
     _administration.execute(
-        sql.SQL("create database {} template {} owner postgres").format(*identifiers)
+        sql.SQL("create database {} template {} owner postgres strategy file_copy").format(
+            *identifiers
+        )
     )
     clone = OwnDatabase(template_database.port, name, template_database.password)
     yield clone
