@@ -38,8 +38,7 @@ alter table public.organization_members enable row level security;
 revoke all on table public.organizations from public, anon, authenticated, service_role;
 revoke all on table public.organization_members from public, anon, authenticated, service_role;
 
--- The seam to the app's notion of membership. Definer, because a policy on organization_members could not read
--- organization_members itself without recursion.
+-- The seam to the app's notion of membership.
 create function export_engine.organizations_of_caller(p_roles text[])
 returns setof uuid
 language sql
@@ -53,7 +52,8 @@ as $$
 $$;
 
 comment on function export_engine.organizations_of_caller is
-  'Organisations in which the caller, judged by her token, has one of the roles. Used by row-level security.';
+  'Organisations in which the caller, judged by her token, has one of the roles. Used by row-level security. Definer, because '
+  'a policy on organization_members could not read that table without recursion.';
 
 create function export_engine.member_has_role(p_organization_id uuid, p_user_id uuid, p_roles text[])
 returns boolean
@@ -68,7 +68,7 @@ as $$
   );
 $$;
 
-comment on function export_engine.member_has_role is 'True when that user has one of the roles in that organisation now.';
+comment on function export_engine.member_has_role is 'True when that user has one of the roles in that organisation now. Definer, because callers do not see all members.';
 
 create function export_engine.member_name(p_organization_id uuid, p_user_id uuid)
 returns text
@@ -82,7 +82,7 @@ as $$
   where m.organization_id = p_organization_id and m.user_id = p_user_id;
 $$;
 
-comment on function export_engine.member_name is 'Display name of a member; null for the system and for strangers.';
+comment on function export_engine.member_name is 'Display name of a member; null for the system and for strangers. Definer, because callers do not see all members.';
 
 create function export_engine.require_role(p_organization_id uuid, p_roles text[])
 returns void
@@ -111,7 +111,8 @@ end;
 $$;
 
 comment on function export_engine.require_role is
-  'Refuses a caller without a login (401) or without one of the roles in the organisation (403). Trusts the service key.';
+  'Refuses a caller without a login (401) or without one of the roles in the organisation (403). Trusts the '
+  'service key. Definer, because callers do not see all members.';
 
 revoke execute on function export_engine.organizations_of_caller(text[]) from public;
 revoke execute on function export_engine.member_has_role(uuid, uuid, text[]) from public;

@@ -85,7 +85,8 @@ end;
 $$;
 
 comment on function export_engine.create_export_lock is
-  'Trigger: an organisation that gets a target gets its lock row, so that no begin ever has to insert one.';
+  'Trigger: an organisation that gets a target gets its lock row, so that no begin ever has to insert one. '
+  'Definer, because whoever may write targets need not be allowed to write locks.';
 
 create trigger create_export_lock
 after insert on public.export_targets

@@ -526,7 +526,8 @@ end;
 $$;
 
 comment on function export_engine.take_over_export_run is
-  'Takes over the organisation''s unfinished run when its lease is over: resumed, busy or nothing_to_resume.';
+  'Takes over the organisation''s unfinished run when its lease is over: resumed, busy or nothing_to_resume. '
+  'Definer, because no API role may write the tables.';
 
 create function public.begin_export(
   p_organization_id uuid,
