@@ -42,7 +42,7 @@ class MembersOutOfOrderError(ValueError):
 class RenderSummary:
     """What is in the file.
 
-    `totals` sums the claims' own totals per currency, of a reversal too: its frozen claim is the
+    `totals` sums the claims' own totals per currency, with two decimals, of a reversal too: its frozen claim is the
     one that was entered, and only the signs in the file are changed.
     """
 
@@ -145,7 +145,8 @@ class RunRenderer:
     def _count(self, claim: Claim, voucher: Voucher) -> None:
         self._voucher_count += 1
         self._line_count += len(voucher.lines)
-        self._totals[claim.currency] = self._totals.get(claim.currency, Decimal(0)) + claim.total
+        total = self._totals.get(claim.currency, Decimal("0.00"))
+        self._totals[claim.currency] = total + claim.total
 
 
 def _claim_of(member: Member) -> Claim:

@@ -4,20 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from exporters.claim import Claim
 
 _LEAST_LINES: Final = 2
-_DECIMALS_OF_MONEY: Final = 2
+_CENT: Final = Decimal("0.01")
 
 
 class UnbalancedVoucherError(ValueError):
     """A voucher that no ledger may see was about to be made: a defect, never bad input."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalLine:
+class JournalLine(NamedTuple):
     """One debit (positive `amount`) or credit (negative) of a voucher.
 
     Each line knows its claim, so a voucher may hold the lines of several claims. `line_number` is
@@ -76,6 +75,5 @@ class Voucher:
 
 
 def is_exact(amount: Decimal) -> bool:
-    """Tell whether an amount is finite and has no more than two decimals as written."""
-    exponent = amount.as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= -_DECIMALS_OF_MONEY
+    """Tell whether an amount is a finite number of whole hundredths."""
+    return amount.is_finite() and amount == amount.quantize(_CENT)

@@ -258,6 +258,13 @@ def test_the_summary_counts_what_is_in_the_file() -> None:
     assert summary.totals == {"NOK": Decimal("1180.00")}
 
 
+def test_totals_have_two_decimals() -> None:
+    """A total is told as the database tells it, however the amounts were written."""
+    summary = render_claims(xledger_document(), one_line_claim(total="5")).renderer.summary()
+
+    assert str(summary.totals["NOK"]) == "5.00"
+
+
 @BOTH
 def test_memory_does_not_grow_with_the_run(configuration: Document) -> None:
     """Twenty thousand claims need no more memory than two thousand, left-out ones included."""
