@@ -42,8 +42,8 @@ class MembersOutOfOrderError(ValueError):
 class RenderSummary:
     """What is in the file.
 
-    `totals` sums the claims' own totals per currency, with two decimals, of a reversal too: its frozen claim is the
-    one that was entered, and only the signs in the file are changed.
+    `totals` sums the claims' own totals per currency, with two decimals. A reversal counts as its
+    claim: the frozen document is the one that was entered, and only the file changes the signs.
     """
 
     claim_count: int
