@@ -12,7 +12,13 @@ import psycopg
 
 from stack.database import Database
 
-ACCOUNTS = {"mileage": "7100", "toll": "7140", "parking": "7140", "train": "7140", "receipt": "6860"}
+ACCOUNTS = {
+    "mileage": "7100",
+    "toll": "7140",
+    "parking": "7140",
+    "train": "7140",
+    "receipt": "6860",
+}
 SETTINGS: dict[str, dict[str, Any]] = {
     "xledger": {"entity_code": "10010", "voucher_type": "GL"},
     "dynamics": {},
@@ -31,7 +37,9 @@ class Organisation:
     name: str = "Blindeforbundet"
 
     @classmethod
-    def create(cls, database: Database, target: str = "xledger", name: str = "Blindeforbundet") -> "Organisation":
+    def create(
+        cls, database: Database, target: str = "xledger", name: str = "Blindeforbundet"
+    ) -> "Organisation":
         """Create it with one target and a posting rule for every usual expense type."""
         organisation = cls(database, name=name)
         organisation.execute(
@@ -51,25 +59,33 @@ class Organisation:
         self.execute(
             "insert into public.export_targets (organization_id, target, format, settings, time_zone)"
             " values (%s, %s, %s, %s, 'Europe/Oslo')",
-            self.id, target, columns.get("format", FORMATS[target]),
+            self.id,
+            target,
+            columns.get("format", FORMATS[target]),
             json.dumps(columns.get("settings", SETTINGS[target])),
         )
         for expense_type, account_code in ACCOUNTS.items():
             self.execute(
                 "insert into public.export_posting_rules"
                 " (organization_id, target, side, expense_type, account_code) values (%s, %s, 'expense', %s, %s)",
-                self.id, target, expense_type, account_code,
+                self.id,
+                target,
+                expense_type,
+                account_code,
             )
         self.execute(
             "insert into public.export_posting_rules (organization_id, target, side, account_code)"
             " values (%s, %s, 'payable', '2990')",
-            self.id, target,
+            self.id,
+            target,
         )
 
     def add_member(self, role: str = "coordinator", name: str = "Kåre Åsen") -> UUID:
         """Add somebody with a role; she cannot log in, but the database knows her."""
         user_id = uuid4()
-        self.execute("insert into auth.users (id, email) values (%s, %s)", user_id, f"{user_id}@example.org")
+        self.execute(
+            "insert into auth.users (id, email) values (%s, %s)", user_id, f"{user_id}@example.org"
+        )
         self.enrol(user_id, role, name)
         return user_id
 
@@ -78,7 +94,10 @@ class Organisation:
         self.execute(
             "insert into public.organization_members (organization_id, user_id, role, display_name)"
             " values (%s, %s, %s, %s)",
-            self.id, user_id, role, name,
+            self.id,
+            user_id,
+            role,
+            name,
         )
 
     def add_claim(
@@ -96,7 +115,12 @@ class Organisation:
             "insert into public.expense_claims"
             " (id, organization_id, claim_number, claimant_name, claimant_number, purpose, currency, status, approved_at)"
             " values (%s, %s, %s, %s, '10023', 'Tillitsvalgtmøte i Tromsø', %s, %s, %s)",
-            claim_id, self.id, f"2026-{claim_id.hex[:8]}", claimant, currency, status,
+            claim_id,
+            self.id,
+            f"2026-{claim_id.hex[:8]}",
+            claimant,
+            currency,
+            status,
             approved_at if status == "approved" else None,
         )
         for number, (expense_type, amount) in enumerate(lines, start=1):
@@ -104,11 +128,20 @@ class Organisation:
                 "insert into public.expense_claim_lines"
                 " (claim_id, line_number, expense_type, description, expense_date, amount)"
                 " values (%s, %s, %s, 'Tromsø-Alta', '2026-09-30', %s)",
-                claim_id, number, expense_type, Decimal(amount),
+                claim_id,
+                number,
+                expense_type,
+                Decimal(amount),
             )
         return claim_id
 
-    def add_claims(self, count: int, *, approved_at: datetime = APPROVED_AT, spacing: timedelta = timedelta(seconds=1)) -> list[UUID]:
+    def add_claims(
+        self,
+        count: int,
+        *,
+        approved_at: datetime = APPROVED_AT,
+        spacing: timedelta = timedelta(seconds=1),
+    ) -> list[UUID]:
         """Add many claims with one mileage line each, approved one after the other, oldest first."""
         rows = self.execute(
             "with claims as ("
@@ -120,7 +153,10 @@ class Organisation:
             "  insert into public.expense_claim_lines (claim_id, line_number, expense_type, description, expense_date, amount)"
             "  select id, 1, 'mileage', 'Kjøring', '2026-09-30', 100 from claims"
             ") select id from claims order by approved_at",
-            self.id, approved_at, spacing, count,
+            self.id,
+            approved_at,
+            spacing,
+            count,
         )
         return [row[0] for row in rows]
 
@@ -138,7 +174,8 @@ class Organisation:
         for claim_id, run_id, status in self.execute(
             "select m.claim_id, m.run_id, r.status from public.export_run_claims m"
             " join public.export_runs r on r.id = m.run_id"
-            " where m.organization_id = %s and m.released_at is null", self.id,
+            " where m.organization_id = %s and m.released_at is null",
+            self.id,
         ):
             found.setdefault(claim_id, []).append((run_id, status))
         return found
@@ -155,7 +192,12 @@ class Organisation:
 def call(connection: psycopg.Connection, function: str, **arguments: object) -> dict[str, Any]:
     """Call a function of the data API by name and return its JSON."""
     names = ", ".join(f"{name} => %({name})s" for name in arguments)
-    values = {name: json.dumps(value) if isinstance(value, Mapping | list) and name not in _ARRAYS else value for name, value in arguments.items()}
+    values = {
+        name: json.dumps(value)
+        if isinstance(value, Mapping | list) and name not in _ARRAYS
+        else value
+        for name, value in arguments.items()
+    }
     row = connection.execute(f"select public.{function}({names})".encode(), values).fetchone()
     assert row is not None
     answer: dict[str, Any] = row[0]
@@ -176,16 +218,33 @@ def begin(
 ) -> dict[str, Any]:
     """Call begin_export as the connection's user."""
     return call(
-        connection, "begin_export", p_organization_id=organisation.id, p_target=target, p_period_from=period[0],
-        p_period_to=period[1], p_idempotency_key=key, p_invocation_id=invocation or uuid4(),
+        connection,
+        "begin_export",
+        p_organization_id=organisation.id,
+        p_target=target,
+        p_period_from=period[0],
+        p_period_to=period[1],
+        p_idempotency_key=key,
+        p_invocation_id=invocation or uuid4(),
     )
 
 
-def store_file(organisation: Organisation, run_id: str, content_hash: str = "a" * 64) -> dict[str, Any]:
+def store_file(
+    organisation: Organisation, run_id: str, content_hash: str = "a" * 64
+) -> dict[str, Any]:
     """Make the database believe that a file was uploaded, and return what complete_export_run wants to know of it."""
     path = f"{organisation.id}/{run_id}/{content_hash}.csv"
-    organisation.execute("insert into storage.objects (bucket_id, name) values ('exports', %s) on conflict do nothing", path)
-    return {"path": path, "name": "export.csv", "sha256": content_hash, "size": 10, "content_type": "text/csv"}
+    organisation.execute(
+        "insert into storage.objects (bucket_id, name) values ('exports', %s) on conflict do nothing",
+        path,
+    )
+    return {
+        "path": path,
+        "name": "export.csv",
+        "sha256": content_hash,
+        "size": 10,
+        "content_type": "text/csv",
+    }
 
 
 def summary_of(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -193,22 +252,35 @@ def summary_of(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     totals: dict[str, Decimal] = {}
     for claim in claims:
         document = claim["document"]
-        totals[document["currency"]] = totals.get(document["currency"], Decimal(0)) + Decimal(document["total"])
+        totals[document["currency"]] = totals.get(document["currency"], Decimal(0)) + Decimal(
+            document["total"]
+        )
     return {
-        "claim_count": len(claims), "voucher_count": len(claims),
+        "claim_count": len(claims),
+        "voucher_count": len(claims),
         "line_count": sum(len(claim["document"]["lines"]) + 1 for claim in claims),
         "totals": {currency: str(total) for currency, total in totals.items()},
-        "renderer_version": "1", "layout": {"name": "test"},
+        "renderer_version": "1",
+        "layout": {"name": "test"},
     }
 
 
-def complete(organisation: Organisation, begun: Mapping[str, Any], *, content_hash: str = "a" * 64, token: int | None = None) -> dict[str, Any]:
+def complete(
+    organisation: Organisation,
+    begun: Mapping[str, Any],
+    *,
+    content_hash: str = "a" * 64,
+    token: int | None = None,
+) -> dict[str, Any]:
     """Complete a run that was begun, with all its claims, as the service."""
     run_id = begun["run"]["run_id"]
     with organisation.as_service() as service:
         return call(
-            service, "complete_export_run", p_run_id=run_id,
+            service,
+            "complete_export_run",
+            p_run_id=run_id,
             p_fencing_token=begun["fencing_token"] if token is None else token,
             p_file=store_file(organisation, run_id, content_hash),
-            p_summary=summary_of(begun["claims"]), p_left_out=[],
+            p_summary=summary_of(begun["claims"]),
+            p_left_out=[],
         )

@@ -12,19 +12,36 @@ from stack.migrations import apply_migrations
 from tests.organisation import Organisation, begin, complete
 
 ENGINE_TABLES = [
-    "export_targets", "export_posting_rules", "export_counters", "export_runs", "export_run_claims", "export_locks",
+    "export_targets",
+    "export_posting_rules",
+    "export_counters",
+    "export_runs",
+    "export_run_claims",
+    "export_locks",
     "export_run_events",
 ]
 READABLE = [
-    "organizations", "organization_members", "expense_claims", "expense_claim_lines", "export_targets",
-    "export_posting_rules", "export_runs", "export_run_claims", "export_locks", "export_run_events",
-    "export_run_overview", "export_runs_today", "claim_export_status",
+    "organizations",
+    "organization_members",
+    "expense_claims",
+    "expense_claim_lines",
+    "export_targets",
+    "export_posting_rules",
+    "export_runs",
+    "export_run_claims",
+    "export_locks",
+    "export_run_events",
+    "export_run_overview",
+    "export_runs_today",
+    "claim_export_status",
 ]
 STAFF = ["coordinator", "accountant", "admin"]
 
 
 @pytest.fixture(params=["old", "new"])
-def organisation(request: pytest.FixtureRequest, unmigrated_database: Callable[[DefaultGrants], Database]) -> Organisation:
+def organisation(
+    request: pytest.FixtureRequest, unmigrated_database: Callable[[DefaultGrants], Database]
+) -> Organisation:
     """An organisation with a completed run, in a database of either kind of default grants."""
     database = unmigrated_database(request.param)
     apply_migrations(database)
@@ -35,7 +52,9 @@ def organisation(request: pytest.FixtureRequest, unmigrated_database: Callable[[
 
 
 def count(connection: psycopg.Connection, table: str) -> int:
-    row = connection.execute(sql.SQL("select count(*) from public.{}").format(sql.Identifier(table))).fetchone()
+    row = connection.execute(
+        sql.SQL("select count(*) from public.{}").format(sql.Identifier(table))
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -53,8 +72,18 @@ def test_strangers_see_nothing(organisation: Organisation) -> None:
     stranger = other.as_user(other.add_member("admin"))
 
     for table in READABLE:
-        columns = "id" if table == "organizations" else "claim_id" if table == "expense_claim_lines" else "organization_id"
-        rows = stranger.execute(sql.SQL("select {} from public.{}").format(sql.Identifier(columns), sql.Identifier(table))).fetchall()
+        columns = (
+            "id"
+            if table == "organizations"
+            else "claim_id"
+            if table == "expense_claim_lines"
+            else "organization_id"
+        )
+        rows = stranger.execute(
+            sql.SQL("select {} from public.{}").format(
+                sql.Identifier(columns), sql.Identifier(table)
+            )
+        ).fetchall()
         assert {row[0] for row in rows} <= {other.id}, table
 
 
@@ -62,20 +91,34 @@ def test_members_see_their_own_claims_only(organisation: Organisation) -> None:
     """A claimant sees her claim and its lines, and nothing of the exports."""
     claimant = organisation.add_member("member")
     claim_id = organisation.add_claim()
-    organisation.execute("update public.expense_claims set claimant_id = %s where id = %s", claimant, claim_id)
+    organisation.execute(
+        "update public.expense_claims set claimant_id = %s where id = %s", claimant, claim_id
+    )
     user = organisation.as_user(claimant)
 
     assert user.execute("select id from public.expense_claims").fetchall() == [(claim_id,)]
     assert count(user, "expense_claim_lines") == 2
-    assert {table: count(user, table) for table in ["export_runs", "export_run_claims", "export_locks", "export_targets"]} == {
-        "export_runs": 0, "export_run_claims": 0, "export_locks": 0, "export_targets": 0,
+    assert {
+        table: count(user, table)
+        for table in ["export_runs", "export_run_claims", "export_locks", "export_targets"]
+    } == {
+        "export_runs": 0,
+        "export_run_claims": 0,
+        "export_locks": 0,
+        "export_targets": 0,
     }
 
 
 def test_nobody_without_a_login_reads_anything(organisation: Organisation) -> None:
     """anon has no right on any table or view, whatever the project's default grants are."""
     with organisation.database.connect("anon") as nobody:
-        for table in [*READABLE, "export_counters", "export_runs_stuck", "export_needs_attention", "export_locks_held"]:
+        for table in [
+            *READABLE,
+            "export_counters",
+            "export_runs_stuck",
+            "export_needs_attention",
+            "export_locks_held",
+        ]:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 count(nobody, table)
 
@@ -84,11 +127,14 @@ def test_nobody_without_a_login_reads_anything(organisation: Organisation) -> No
 def test_no_api_role_writes_engine_tables(organisation: Organisation, verb: str) -> None:
     """Not even the service key writes tables: functions are the only door."""
     statements = {
-        "insert": "insert into public.{} default values", "update": "update public.{} set organization_id = organization_id",
-        "delete": "delete from public.{}", "truncate": "truncate public.{}",
+        "insert": "insert into public.{} default values",
+        "update": "update public.{} set organization_id = organization_id",
+        "delete": "delete from public.{}",
+        "truncate": "truncate public.{}",
     }
     connections = [
-        organisation.database.connect("anon"), organisation.as_service(),
+        organisation.database.connect("anon"),
+        organisation.as_service(),
         organisation.as_user(organisation.add_member("admin")),
     ]
     for connection in connections:
@@ -110,23 +156,43 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         executable[role].add(function)
 
     shared = {
-        "export_engine.refuse", "export_engine.require_role", "export_engine.run_json", "public.get_export_run",
-        "public.get_export_history", "public.find_runs_by_claim_id",
+        "export_engine.refuse",
+        "export_engine.require_role",
+        "export_engine.run_json",
+        "public.get_export_run",
+        "public.get_export_history",
+        "public.find_runs_by_claim_id",
     }
     guard = {
-        "begin_export_as_service", "take_over_export_run", "reserve_export_page", "renew_export_lock", "leave_out_export_claims",
-        "complete_export_run", "fail_export_run", "create_export_run", "update_export_run_status", "delete_export_run",
+        "begin_export_as_service",
+        "take_over_export_run",
+        "reserve_export_page",
+        "renew_export_lock",
+        "leave_out_export_claims",
+        "complete_export_run",
+        "fail_export_run",
+        "create_export_run",
+        "update_export_run_status",
+        "delete_export_run",
     }
     assert executable["anon"] == set()
     assert executable["authenticated"] == shared | {
-        "public.begin_export", "export_engine.begin_export", "export_engine.organizations_of_caller", "export_engine.may_read_object",
+        "public.begin_export",
+        "export_engine.begin_export",
+        "export_engine.organizations_of_caller",
+        "export_engine.may_read_object",
     }
-    assert executable["service_role"] == shared | {f"{schema}.{name}" for schema in ("public", "export_engine") for name in guard}
+    assert executable["service_role"] == shared | {
+        f"{schema}.{name}" for schema in ("public", "export_engine") for name in guard
+    }
 
 
 def test_files_of_completed_runs_are_readable_by_staff_only(organisation: Organisation) -> None:
     """Storage shows staff the files of completed runs of its organisation; orphans and foreign files are not there."""
-    organisation.execute("insert into storage.objects (bucket_id, name) values ('exports', %s)", f"{organisation.id}/orphan.csv")
+    organisation.execute(
+        "insert into storage.objects (bucket_id, name) values ('exports', %s)",
+        f"{organisation.id}/orphan.csv",
+    )
     other = Organisation.create(organisation.database, "dynamics", "HLF")
     coordinator = organisation.as_user(organisation.add_member())
     [[path]] = organisation.execute("select file_path from public.export_runs")

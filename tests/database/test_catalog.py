@@ -17,56 +17,83 @@ def query(database: Database) -> Any:
 
 def test_every_table_has_row_level_security(query: Any) -> None:
     """No table of ours is without row-level security."""
-    assert query(
-        f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        f" where {OURS} and c.relkind in ('r', 'p') and not c.relrowsecurity"
-    ) == []
+    assert (
+        query(
+            f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            f" where {OURS} and c.relkind in ('r', 'p') and not c.relrowsecurity"
+        )
+        == []
+    )
 
 
 def test_every_view_runs_with_the_readers_rights(query: Any) -> None:
     """Views are security_invoker, so that they cannot leak what row-level security hides."""
-    assert query(
-        f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        f" where {OURS} and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)"
-    ) == []
+    assert (
+        query(
+            f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            f" where {OURS} and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)"
+        )
+        == []
+    )
 
 
 def test_every_function_has_an_empty_search_path(query: Any) -> None:
     """A function resolves names as written, whatever the caller's search_path is."""
-    assert query(
-        f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-        f" where {OURS} and not coalesce('search_path=\"\"' = any (p.proconfig), false)"
-    ) == []
+    assert (
+        query(
+            f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+            f" where {OURS} and not coalesce('search_path=\"\"' = any (p.proconfig), false)"
+        )
+        == []
+    )
 
 
 def test_definer_functions_live_in_the_private_schema(query: Any) -> None:
     """What runs with the owner's rights is not exposed by the data API."""
-    assert query(
-        "select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-        " where n.nspname = 'public' and p.prosecdef"
-    ) == []
+    assert (
+        query(
+            "select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+            " where n.nspname = 'public' and p.prosecdef"
+        )
+        == []
+    )
 
 
 def test_every_definer_function_says_why(query: Any) -> None:
     """Whoever reads the comment of a function that runs with the owner's rights learns the reason."""
-    assert query(
-        f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-        f" where {OURS} and p.prosecdef and coalesce(obj_description(p.oid, 'pg_proc'), '') !~ 'Definer, (because|to be)'"
-    ) == []
+    assert (
+        query(
+            f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+            f" where {OURS} and p.prosecdef and coalesce(obj_description(p.oid, 'pg_proc'), '') !~ 'Definer, (because|to be)'"
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "statement"),
     [
-        ("table or view", f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where {OURS}"
-         " and c.relkind in ('r', 'v', 'p') and obj_description(c.oid, 'pg_class') is null"),
-        ("function", f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"
-         " and obj_description(p.oid, 'pg_proc') is null"),
-        ("schema", "select nspname from pg_namespace n where n.nspname = 'export_engine' and obj_description(n.oid, 'pg_namespace') is null"),
-        ("nullable column of the engine", "select c.relname || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid"
-         " join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public' and c.relkind = 'r' and c.relname like 'export\\_%'"
-         " and a.attnum > 0 and not a.attisdropped and not a.attnotnull and a.attname !~ '_at$|^file_|^content_type$|^delete|_count$|^error_detail$'"
-         " and col_description(c.oid, a.attnum) is null"),
+        (
+            "table or view",
+            f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where {OURS}"
+            " and c.relkind in ('r', 'v', 'p') and obj_description(c.oid, 'pg_class') is null",
+        ),
+        (
+            "function",
+            f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"
+            " and obj_description(p.oid, 'pg_proc') is null",
+        ),
+        (
+            "schema",
+            "select nspname from pg_namespace n where n.nspname = 'export_engine' and obj_description(n.oid, 'pg_namespace') is null",
+        ),
+        (
+            "nullable column of the engine",
+            "select c.relname || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid"
+            " join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public' and c.relkind = 'r' and c.relname like 'export\\_%'"
+            " and a.attnum > 0 and not a.attisdropped and not a.attnotnull and a.attname !~ '_at$|^file_|^content_type$|^delete|_count$|^error_detail$'"
+            " and col_description(c.oid, a.attnum) is null",
+        ),
     ],
 )
 def test_everything_is_commented(query: Any, kind: str, statement: str) -> None:
@@ -76,38 +103,52 @@ def test_everything_is_commented(query: Any, kind: str, statement: str) -> None:
 
 def test_every_foreign_key_is_indexed(query: Any) -> None:
     """Deleting or updating a referenced row never scans."""
-    assert query(
-        f"select k.conname from pg_constraint k join pg_namespace n on n.oid = k.connamespace where {OURS} and k.contype = 'f'"
-        " and not exists (select from pg_index i where i.indrelid = k.conrelid"
-        "   and (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)"
-    ) == []
+    assert (
+        query(
+            f"select k.conname from pg_constraint k join pg_namespace n on n.oid = k.connamespace where {OURS} and k.contype = 'f'"
+            " and not exists (select from pg_index i where i.indrelid = k.conrelid"
+            "   and (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)"
+        )
+        == []
+    )
 
 
 def test_every_constraint_is_named_by_us(query: Any) -> None:
     """Errors are told apart by constraint name, so none is left to chance: table, meaning, kind."""
-    assert query(
-        "select k.conname from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace"
-        " where n.nspname = 'public' and k.contype in ('c', 'f', 'p', 'u')"
-        " and k.conname !~ ('^' || c.relname || '_(pkey|.+_(key|fkey|check))$')"
-    ) == []
+    assert (
+        query(
+            "select k.conname from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace"
+            " where n.nspname = 'public' and k.contype in ('c', 'f', 'p', 'u')"
+            " and k.conname !~ ('^' || c.relname || '_(pkey|.+_(key|fkey|check))$')"
+        )
+        == []
+    )
 
 
 def test_no_function_is_overloaded(query: Any) -> None:
     """The data API calls by name; two functions of one name are ambiguous."""
-    assert query(
-        f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS} group by n.nspname, p.proname having count(*) > 1"
-    ) == []
+    assert (
+        query(
+            f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS} group by n.nspname, p.proname having count(*) > 1"
+        )
+        == []
+    )
 
 
 def test_every_update_and_delete_has_a_where(query: Any) -> None:
     """Hosted sessions refuse an update or delete without where, also inside functions."""
     import re  # noqa: PLC0415 - local to this test
 
-    bodies = query(f"select p.prosrc from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}")
+    bodies = query(
+        f"select p.prosrc from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"
+    )
     statements = [
         statement
         for body in bodies
-        for statement in re.findall(r"(?:^|\s)((?:update\s+public\.|delete\s+from\s+public\.)[^;]*?)(?:;|\n\s*\)\s*,|$)", body)
+        for statement in re.findall(
+            r"(?:^|\s)((?:update\s+public\.|delete\s+from\s+public\.)[^;]*?)(?:;|\n\s*\)\s*,|$)",
+            body,
+        )
     ]
 
     assert len(statements) > 10, "the pattern finds the engine's updates"
@@ -116,10 +157,13 @@ def test_every_update_and_delete_has_a_where(query: Any) -> None:
 
 def test_40001_is_never_raised(query: Any) -> None:
     """The data API of older projects repeats a 40001 without end."""
-    assert query(
-        f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"
-        " and p.prosrc ~ '40001|serialization_failure'"
-    ) == []
+    assert (
+        query(
+            f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"
+            " and p.prosrc ~ '40001|serialization_failure'"
+        )
+        == []
+    )
 
 
 def test_nothing_depends_on_an_extension(query: Any) -> None:

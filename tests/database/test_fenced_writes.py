@@ -27,39 +27,76 @@ def service(organisation: Organisation) -> psycopg.Connection:
     return organisation.as_service()
 
 
-def _reserve(service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int) -> dict[str, Any]:
-    return call(service, "reserve_export_page", p_run_id=begun["run"]["run_id"], p_fencing_token=token, p_after_position=0)
-
-
-def _renew(service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int) -> dict[str, Any]:
-    return call(service, "renew_export_lock", p_run_id=begun["run"]["run_id"], p_fencing_token=token)
-
-
-def _leave_out(service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int) -> dict[str, Any]:
+def _reserve(
+    service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int
+) -> dict[str, Any]:
     return call(
-        service, "leave_out_export_claims", p_run_id=begun["run"]["run_id"], p_fencing_token=token,
+        service,
+        "reserve_export_page",
+        p_run_id=begun["run"]["run_id"],
+        p_fencing_token=token,
+        p_after_position=0,
+    )
+
+
+def _renew(
+    service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int
+) -> dict[str, Any]:
+    return call(
+        service, "renew_export_lock", p_run_id=begun["run"]["run_id"], p_fencing_token=token
+    )
+
+
+def _leave_out(
+    service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int
+) -> dict[str, Any]:
+    return call(
+        service,
+        "leave_out_export_claims",
+        p_run_id=begun["run"]["run_id"],
+        p_fencing_token=token,
         p_left_out=[left_out(begun["claims"][0])],
     )
 
 
-def _complete(service: psycopg.Connection, organisation: Organisation, begun: dict[str, Any], token: int) -> dict[str, Any]:
+def _complete(
+    service: psycopg.Connection, organisation: Organisation, begun: dict[str, Any], token: int
+) -> dict[str, Any]:
     run_id = begun["run"]["run_id"]
     return call(
-        service, "complete_export_run", p_run_id=run_id, p_fencing_token=token, p_file=store_file(organisation, run_id),
-        p_summary=summary_of(begun["claims"]), p_left_out=[],
+        service,
+        "complete_export_run",
+        p_run_id=run_id,
+        p_fencing_token=token,
+        p_file=store_file(organisation, run_id),
+        p_summary=summary_of(begun["claims"]),
+        p_left_out=[],
     )
 
 
-def _fail(service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int) -> dict[str, Any]:
+def _fail(
+    service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int
+) -> dict[str, Any]:
     return call(
-        service, "fail_export_run", p_run_id=begun["run"]["run_id"], p_fencing_token=token, p_error_code="x_failed",
-        p_error_detail={}, p_left_out=[],
+        service,
+        "fail_export_run",
+        p_run_id=begun["run"]["run_id"],
+        p_fencing_token=token,
+        p_error_code="x_failed",
+        p_error_detail={},
+        p_left_out=[],
     )
 
 
-def _update_status(service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int) -> dict[str, Any]:
+def _update_status(
+    service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int
+) -> dict[str, Any]:
     return call(
-        service, "update_export_run_status", p_run_id=begun["run"]["run_id"], p_status="failed", p_claim_ids=[],
+        service,
+        "update_export_run_status",
+        p_run_id=begun["run"]["run_id"],
+        p_status="failed",
+        p_claim_ids=[],
         p_fencing_token=token,
     )
 
@@ -69,7 +106,9 @@ WRITES: list[Write] = [_reserve, _renew, _leave_out, _complete, _fail, _update_s
 
 def left_out(claim: dict[str, Any]) -> dict[str, Any]:
     return {
-        "claim_id": claim["claim_id"], "code": "no_account_for_expense_type", "field": "lines[1].expense_type",
+        "claim_id": claim["claim_id"],
+        "code": "no_account_for_expense_type",
+        "field": "lines[1].expense_type",
         "message": "No account is set for the expense type hotel.",
     }
 
@@ -86,7 +125,10 @@ def state(organisation: Organisation) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("write", WRITES)
 def test_stale_token_changes_nothing_and_says_so(
-    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection, write: Write
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    write: Write,
 ) -> None:
     """A worker that was taken over is refused at every door, and its successor's lock is untouched."""
     organisation.add_claims(2)
@@ -105,7 +147,10 @@ def test_stale_token_changes_nothing_and_says_so(
 
 @pytest.mark.parametrize("write", WRITES)
 def test_token_from_the_future_is_refused(
-    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection, write: Write
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    write: Write,
 ) -> None:
     """Only the current token passes, not a larger one."""
     organisation.add_claims(2)
@@ -119,7 +164,10 @@ def test_token_from_the_future_is_refused(
 
 @pytest.mark.parametrize("write", WRITES)
 def test_expired_lease_alone_refuses_nobody(
-    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection, write: Write
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    write: Write,
 ) -> None:
     """Expiry only permits a takeover: a slow worker that nobody replaced goes on."""
     organisation.add_claims(2)
@@ -131,7 +179,10 @@ def test_expired_lease_alone_refuses_nobody(
 
 @pytest.mark.parametrize("write", [_reserve, _renew, _leave_out])
 def test_accepted_write_renews_the_lease(
-    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection, write: Write
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    write: Write,
 ) -> None:
     """A write is a sign of life."""
     organisation.add_claims(2)
@@ -140,7 +191,9 @@ def test_accepted_write_renews_the_lease(
 
     write(service, organisation, begun, begun["fencing_token"])
 
-    assert organisation.execute("select expires_at > clock_timestamp() + interval '50 seconds' from public.export_locks") == [(True,)]
+    assert organisation.execute(
+        "select expires_at > clock_timestamp() + interval '50 seconds' from public.export_locks"
+    ) == [(True,)]
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -157,7 +210,10 @@ def test_fenced_writes_are_closed_to_users(
 
 @pytest.mark.parametrize("write", WRITES)
 def test_unknown_run_is_not_found(
-    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection, write: Write
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    write: Write,
 ) -> None:
     """A run that does not exist is a 404."""
     organisation.add_claims(1)
@@ -182,11 +238,15 @@ def test_complete_writes_file_totals_and_state_and_frees_the_lock(
     assert (run["status"], run["claim_count"], run["totals"]) == ("completed", 1, {"NOK": "406.50"})
     assert run["file"]["sha256"] == "a" * 64
     assert run["completed_at"] is not None
-    assert organisation.execute("select holder_id, run_id, fencing_token from public.export_locks") == [(None, None, 1)]
+    assert organisation.execute(
+        "select holder_id, run_id, fencing_token from public.export_locks"
+    ) == [(None, None, 1)]
     assert begin(coordinator, organisation)["outcome"] == "nothing_to_export"
 
 
-def test_complete_says_so_again(organisation: Organisation, coordinator: psycopg.Connection) -> None:
+def test_complete_says_so_again(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
     """A lost reply at complete is harmless: the same hash gets the same answer, with any token."""
     organisation.add_claim()
     begun = begin(coordinator, organisation)
@@ -198,7 +258,9 @@ def test_complete_says_so_again(organisation: Organisation, coordinator: psycopg
     assert organisation.execute("select count(*) from public.export_run_events") == events
 
 
-def test_complete_with_another_file_is_refused(organisation: Organisation, coordinator: psycopg.Connection) -> None:
+def test_complete_with_another_file_is_refused(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
     """A completed run keeps its file; other bytes are refused."""
     organisation.add_claim()
     begun = begin(coordinator, organisation)
@@ -218,15 +280,28 @@ def test_complete_needs_the_object_in_the_bucket(
     begun = begin(coordinator, organisation)
     run_id = begun["run"]["run_id"]
     file = {
-        "path": f"{organisation.id}/{run_id}/{'c' * 64}.csv", "name": "x.csv", "sha256": "c" * 64, "size": 1,
+        "path": f"{organisation.id}/{run_id}/{'c' * 64}.csv",
+        "name": "x.csv",
+        "sha256": "c" * 64,
+        "size": 1,
         "content_type": "text/csv",
     }
-    request = {"p_run_id": run_id, "p_fencing_token": 1, "p_summary": summary_of(begun["claims"]), "p_left_out": []}
+    request = {
+        "p_run_id": run_id,
+        "p_fencing_token": 1,
+        "p_summary": summary_of(begun["claims"]),
+        "p_left_out": [],
+    }
 
     with pytest.raises(psycopg.Error) as missing:
         call(service, "complete_export_run", p_file=file, **request)
     with pytest.raises(psycopg.Error) as elsewhere:
-        call(service, "complete_export_run", p_file={**file, "path": f"other/{run_id}/{'c' * 64}.csv"}, **request)
+        call(
+            service,
+            "complete_export_run",
+            p_file={**file, "path": f"other/{run_id}/{'c' * 64}.csv"},
+            **request,
+        )
 
     assert missing.value.diag.message_detail == "file_not_stored"
     assert elsewhere.value.diag.message_detail == "file_path_mismatch"
@@ -234,10 +309,19 @@ def test_complete_needs_the_object_in_the_bucket(
 
 @pytest.mark.parametrize(
     "change",
-    [{"claim_count": 1}, {"totals": {"NOK": "199.99"}}, {"totals": {}}, {"totals": {"NOK": "200.00", "EUR": "1.00"}}, {"totals": None}],
+    [
+        {"claim_count": 1},
+        {"totals": {"NOK": "199.99"}},
+        {"totals": {}},
+        {"totals": {"NOK": "200.00", "EUR": "1.00"}},
+        {"totals": None},
+    ],
 )
 def test_complete_compares_counts_and_totals(
-    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection, change: dict[str, Any]
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    change: dict[str, Any],
 ) -> None:
     """A file that does not hold what the run reserved is refused, and the run goes on."""
     organisation.add_claims(2)
@@ -246,8 +330,13 @@ def test_complete_compares_counts_and_totals(
 
     with pytest.raises(psycopg.Error) as error:
         call(
-            service, "complete_export_run", p_run_id=run_id, p_fencing_token=1, p_file=store_file(organisation, run_id),
-            p_summary={**summary_of(begun["claims"]), **change}, p_left_out=[],
+            service,
+            "complete_export_run",
+            p_run_id=run_id,
+            p_fencing_token=1,
+            p_file=store_file(organisation, run_id),
+            p_summary={**summary_of(begun["claims"]), **change},
+            p_left_out=[],
         )
 
     assert error.value.diag.message_detail == "totals_mismatch"
@@ -263,8 +352,13 @@ def test_left_out_claims_are_released_with_their_reason(
     run_id, out, kept = begun["run"]["run_id"], begun["claims"][0], begun["claims"][1]
 
     answer = call(
-        service, "complete_export_run", p_run_id=run_id, p_fencing_token=1, p_file=store_file(organisation, run_id),
-        p_summary=summary_of([kept]), p_left_out=[left_out(out)],
+        service,
+        "complete_export_run",
+        p_run_id=run_id,
+        p_fencing_token=1,
+        p_file=store_file(organisation, run_id),
+        p_summary=summary_of([kept]),
+        p_left_out=[left_out(out)],
     )
 
     assert (answer["run"]["claim_count"], answer["run"]["left_out_count"]) == (1, 1)
@@ -284,7 +378,13 @@ def test_only_claims_of_the_run_can_be_left_out(
     stranger = {**left_out(begun["claims"][0]), "claim_id": "00000000-0000-0000-0000-000000000001"}
 
     with pytest.raises(psycopg.Error) as error:
-        call(service, "leave_out_export_claims", p_run_id=begun["run"]["run_id"], p_fencing_token=1, p_left_out=[stranger])
+        call(
+            service,
+            "leave_out_export_claims",
+            p_run_id=begun["run"]["run_id"],
+            p_fencing_token=1,
+            p_left_out=[stranger],
+        )
 
     assert error.value.diag.message_detail == "claims_not_in_run"
 
@@ -299,16 +399,33 @@ def test_all_left_out_cannot_be_completed(
     reasons = [left_out(begun["claims"][0])]
     with pytest.raises(psycopg.Error) as error:
         call(
-            service, "complete_export_run", p_run_id=run_id, p_fencing_token=1, p_file=store_file(organisation, run_id),
-            p_summary=summary_of([]), p_left_out=reasons,
+            service,
+            "complete_export_run",
+            p_run_id=run_id,
+            p_fencing_token=1,
+            p_file=store_file(organisation, run_id),
+            p_summary=summary_of([]),
+            p_left_out=reasons,
         )
     failed = call(
-        service, "fail_export_run", p_run_id=run_id, p_fencing_token=1, p_error_code="all_claims_left_out", p_error_detail={},
+        service,
+        "fail_export_run",
+        p_run_id=run_id,
+        p_fencing_token=1,
+        p_error_code="all_claims_left_out",
+        p_error_detail={},
         p_left_out=reasons,
     )
 
-    assert (error.value.sqlstate, error.value.diag.message_detail) == ("PT422", "all_claims_left_out")
-    assert (failed["released"], failed["run"]["status"], failed["run"]["left_out_count"]) == (True, "failed", 1)
+    assert (error.value.sqlstate, error.value.diag.message_detail) == (
+        "PT422",
+        "all_claims_left_out",
+    )
+    assert (failed["released"], failed["run"]["status"], failed["run"]["left_out_count"]) == (
+        True,
+        "failed",
+        1,
+    )
     assert len(call(service, "get_export_run", p_run_id=run_id)["left_out"]) == 1
 
 
@@ -346,12 +463,16 @@ def test_revoked_coordinator_does_not_complete_but_the_system_does(
     user_id = organisation.add_member()
     organisation.add_claims(1)
     begun = begin(organisation.as_user(user_id), organisation)
-    organisation.execute("update public.organization_members set role = 'member' where user_id = %s", user_id)
+    organisation.execute(
+        "update public.organization_members set role = 'member' where user_id = %s", user_id
+    )
     with pytest.raises(psycopg.Error) as error:
         complete(organisation, begun)
     organisation.expire_lease()
 
-    resumed = call(service, "take_over_export_run", p_organization_id=organisation.id, p_invocation_id=user_id)
+    resumed = call(
+        service, "take_over_export_run", p_organization_id=organisation.id, p_invocation_id=user_id
+    )
 
     assert (error.value.sqlstate, error.value.diag.message_detail) == ("PT403", "role_revoked")
     assert resumed["outcome"] == "resumed"

@@ -16,7 +16,13 @@ def organisation(database: Database) -> Organisation:
     return organisation
 
 
-HISTORY = ["export_runs", "export_run_claims", "export_run_events", "export_locks", "export_counters"]
+HISTORY = [
+    "export_runs",
+    "export_run_claims",
+    "export_run_events",
+    "export_locks",
+    "export_counters",
+]
 EDITS = [
     "update public.export_runs set status = 'failed'",
     "update public.export_runs set file_sha256 = repeat('b', 64)",
@@ -41,7 +47,10 @@ def test_history_is_not_edited_in_the_dashboard(organisation: Organisation, edit
     with pytest.raises(psycopg.Error) as error:
         organisation.execute(edit)
 
-    assert (error.value.sqlstate, error.value.diag.message_detail) == ("PT403", "history_is_protected")
+    assert (error.value.sqlstate, error.value.diag.message_detail) == (
+        "PT403",
+        "history_is_protected",
+    )
 
 
 @pytest.mark.parametrize("verb", ["delete from", "truncate"])
@@ -51,7 +60,10 @@ def test_history_is_not_deleted(organisation: Organisation, table: str, verb: st
     with pytest.raises(psycopg.Error) as error:
         organisation.execute(f"{verb} public.{table}" + (" cascade" if verb == "truncate" else ""))
 
-    assert (error.value.sqlstate, error.value.diag.message_detail) == ("PT403", "history_is_protected")
+    assert (error.value.sqlstate, error.value.diag.message_detail) == (
+        "PT403",
+        "history_is_protected",
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +79,10 @@ def test_history_is_not_deleted(organisation: Organisation, table: str, verb: st
 )
 def test_even_the_engine_cannot_break_the_law(organisation: Organisation, edit: str) -> None:
     """With the engine's own mark set, illegal transitions and changes of frozen facts are still refused."""
-    with organisation.database.connect("postgres", autocommit=False) as owner, pytest.raises(psycopg.Error) as error:
+    with (
+        organisation.database.connect("postgres", autocommit=False) as owner,
+        pytest.raises(psycopg.Error) as error,
+    ):
         owner.execute("select export_engine.open_for_writing()")
         owner.execute(edit.encode())
 
@@ -78,9 +93,13 @@ def test_released_membership_stays_released(organisation: Organisation) -> None:
     """A membership is released once and never comes back."""
     with organisation.database.connect("postgres", autocommit=False) as owner:
         owner.execute("select export_engine.open_for_writing()")
-        owner.execute("update public.export_run_claims set outcome = 'released', released_at = now()")
+        owner.execute(
+            "update public.export_run_claims set outcome = 'released', released_at = now()"
+        )
         with pytest.raises(psycopg.Error) as error:
-            owner.execute("update public.export_run_claims set outcome = 'included', released_at = null")
+            owner.execute(
+                "update public.export_run_claims set outcome = 'included', released_at = null"
+            )
 
     assert error.value.diag.message_detail == "history_is_protected"
 
@@ -103,7 +122,9 @@ def test_lock_may_be_expired_by_hand(organisation: Organisation) -> None:
 
 def test_counter_may_be_raised_by_hand(organisation: Organisation) -> None:
     """A number series may begin higher; the next voucher follows it."""
-    organisation.execute("update public.export_counters set last_value = 5000 where name = 'voucher_number'")
+    organisation.execute(
+        "update public.export_counters set last_value = 5000 where name = 'voucher_number'"
+    )
     organisation.add_claim()
 
     answer = begin(organisation.as_user(organisation.add_member()), organisation)
@@ -113,15 +134,24 @@ def test_counter_may_be_raised_by_hand(organisation: Organisation) -> None:
 
 def test_targets_and_rules_stay_editable(organisation: Organisation) -> None:
     """Configuration is edited in the dashboard, and reaches the next run only."""
-    organisation.execute("update public.export_targets set settings = settings || '{\"voucher_type\": \"AP\"}'")
-    organisation.execute("update public.export_posting_rules set account_code = '7101' where expense_type = 'mileage'")
+    organisation.execute(
+        'update public.export_targets set settings = settings || \'{"voucher_type": "AP"}\''
+    )
+    organisation.execute(
+        "update public.export_posting_rules set account_code = '7101' where expense_type = 'mileage'"
+    )
     organisation.execute("delete from public.export_posting_rules where expense_type = 'train'")
     organisation.add_claim()
 
     answer = begin(organisation.as_user(organisation.add_member()), organisation)
 
     assert answer["configuration"]["settings"]["voucher_type"] == "AP"
-    assert [row[0] for row in organisation.execute("select configuration -> 'settings' ->> 'voucher_type' from public.export_runs order by run_number")] == ["GL", "AP"]
+    assert [
+        row[0]
+        for row in organisation.execute(
+            "select configuration -> 'settings' ->> 'voucher_type' from public.export_runs order by run_number"
+        )
+    ] == ["GL", "AP"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +161,9 @@ def test_targets_and_rules_stay_editable(organisation: Organisation) -> None:
         ("update public.export_targets set format = 'dynamics_bc_csv'", "format_not_of_target"),
     ],
 )
-def test_bad_configuration_is_refused_when_it_is_saved(organisation: Organisation, edit: str, code: str) -> None:
+def test_bad_configuration_is_refused_when_it_is_saved(
+    organisation: Organisation, edit: str, code: str
+) -> None:
     """The dashboard refuses a target that no export could use."""
     with pytest.raises(psycopg.Error) as error:
         organisation.execute(edit)
@@ -151,7 +183,9 @@ def test_bad_configuration_is_refused_when_it_is_saved(organisation: Organisatio
         " select organization_id, target, 'payable', '2400' from public.export_targets",
     ],
 )
-def test_bad_configuration_violates_a_named_constraint(organisation: Organisation, edit: str) -> None:
+def test_bad_configuration_violates_a_named_constraint(
+    organisation: Organisation, edit: str
+) -> None:
     """Shapes that make no sense are refused by constraints."""
     with pytest.raises(psycopg.errors.IntegrityError) as error:
         organisation.execute(edit)

@@ -7,7 +7,15 @@ import psycopg
 import pytest
 
 from stack.database import Database
-from tests.organisation import APPROVED_AT, Organisation, begin, call, complete, store_file, summary_of
+from tests.organisation import (
+    APPROVED_AT,
+    Organisation,
+    begin,
+    call,
+    complete,
+    store_file,
+    summary_of,
+)
 
 
 @pytest.fixture
@@ -29,9 +37,14 @@ def service(organisation: Organisation) -> psycopg.Connection:
     return organisation.as_service()
 
 
-def reserve(service: psycopg.Connection, begun: dict[str, Any], after_position: int) -> dict[str, Any]:
+def reserve(
+    service: psycopg.Connection, begun: dict[str, Any], after_position: int
+) -> dict[str, Any]:
     return call(
-        service, "reserve_export_page", p_run_id=begun["run"]["run_id"], p_fencing_token=begun["fencing_token"],
+        service,
+        "reserve_export_page",
+        p_run_id=begun["run"]["run_id"],
+        p_fencing_token=begun["fencing_token"],
         p_after_position=after_position,
     )
 
@@ -101,7 +114,9 @@ def test_claims_approved_after_the_cut_off_stay_for_the_next_run(
 
     assert str(late) not in claim_ids(claims)
     complete(organisation, {**begun, "claims": claims})
-    assert claim_ids(begin(coordinator, organisation, ("2026-10-01", "2027-09-30"))["claims"]) == [str(late)]
+    assert claim_ids(begin(coordinator, organisation, ("2026-10-01", "2027-09-30"))["claims"]) == [
+        str(late)
+    ]
 
 
 def test_claim_unapproved_between_two_pages_is_out(
@@ -110,7 +125,10 @@ def test_claim_unapproved_between_two_pages_is_out(
     """A claim that loses its approval before its page is read is not in the run at all."""
     wanted = organisation.add_claims(4)
     begun = begin(coordinator, organisation)
-    organisation.execute("update public.expense_claims set status = 'submitted', approved_at = null where id = %s", wanted[3])
+    organisation.execute(
+        "update public.expense_claims set status = 'submitted', approved_at = null where id = %s",
+        wanted[3],
+    )
 
     assert claim_ids(reserve_all(service, begun)) == [str(claim_id) for claim_id in wanted[:3]]
 
@@ -121,7 +139,10 @@ def test_claim_unapproved_after_it_was_reserved_stays_whole(
     """What was frozen is exported as it was, whatever happens to the claim afterwards."""
     wanted = organisation.add_claims(3)
     begun = begin(coordinator, organisation)
-    organisation.execute("update public.expense_claims set status = 'submitted', approved_at = null where id = %s", wanted[0])
+    organisation.execute(
+        "update public.expense_claims set status = 'submitted', approved_at = null where id = %s",
+        wanted[0],
+    )
 
     claims = reserve_all(service, begun)
 
@@ -143,7 +164,11 @@ def test_edit_between_two_pages_is_taken_in_whole(
 
     document = reserve_all(service, begun)[2]["document"]
 
-    assert (document["purpose"], document["total"], document["lines"][0]["description"]) == ("Ny", "200.00", "Ny")
+    assert (document["purpose"], document["total"], document["lines"][0]["description"]) == (
+        "Ny",
+        "200.00",
+        "Ny",
+    )
 
 
 def test_never_an_old_line_beside_a_new_head(
@@ -161,7 +186,10 @@ def test_never_an_old_line_beside_a_new_head(
         claim_id = organisation.add_claim([("mileage", "1.00"), ("toll", "1.00")])
         editor = organisation.database.connect("postgres", autocommit=False)
         editor.execute("update public.expense_claims set purpose = '2' where id = %s", [claim_id])
-        editor.execute("update public.expense_claim_lines set amount = 2, description = '2' where claim_id = %s", [claim_id])
+        editor.execute(
+            "update public.expense_claim_lines set amount = 2, description = '2' where claim_id = %s",
+            [claim_id],
+        )
         commit = threading.Timer(0.005, editor.commit)
         commit.start()
         deadline = time.monotonic() + 5
@@ -178,7 +206,10 @@ def test_rows_locked_and_documents_built_in_one_statement_would_tear() -> None:
     from stack.migrations import DIRECTORY  # noqa: PLC0415 - local to this test
 
     [seam] = DIRECTORY.glob("*_create_claims_seam.sql")
-    functions = {part.split("(")[0]: part for part in seam.read_text(encoding="utf-8").split("create function export_engine.")}
+    functions = {
+        part.split("(")[0]: part
+        for part in seam.read_text(encoding="utf-8").split("create function export_engine.")
+    }
 
     assert "expense_claim_lines" not in functions["lock_eligible_claims"].split("comment on")[0]
     assert "for no key update" not in functions["claim_documents"].split("comment on")[0]
@@ -190,9 +221,17 @@ def test_left_out_claims_of_a_page_are_not_reserved_again_by_the_same_run(
     """A claim that was left out early is free, but the run that left it out never takes it a second time."""
     wanted = organisation.add_claims(5)
     begun = begin(coordinator, organisation)
-    reason = {"claim_id": str(wanted[0]), "code": "no_account_for_expense_type", "field": "lines[0]", "message": "No account."}
+    reason = {
+        "claim_id": str(wanted[0]),
+        "code": "no_account_for_expense_type",
+        "field": "lines[0]",
+        "message": "No account.",
+    }
     call(
-        service, "leave_out_export_claims", p_run_id=begun["run"]["run_id"], p_fencing_token=begun["fencing_token"],
+        service,
+        "leave_out_export_claims",
+        p_run_id=begun["run"]["run_id"],
+        p_fencing_token=begun["fencing_token"],
         p_left_out=[reason],
     )
 
@@ -256,14 +295,19 @@ def test_failing_a_large_run_releases_page_by_page(
     begun = begin(coordinator, organisation)
     reserve_all(service, begun)
     request: dict[str, Any] = {
-        "p_run_id": begun["run"]["run_id"], "p_fencing_token": begun["fencing_token"], "p_error_code": "configuration_invalid",
-        "p_error_detail": {"errors": []}, "p_left_out": [],
+        "p_run_id": begun["run"]["run_id"],
+        "p_fencing_token": begun["fencing_token"],
+        "p_error_code": "configuration_invalid",
+        "p_error_detail": {"errors": []},
+        "p_left_out": [],
     }
 
     answers = [call(service, "fail_export_run", **request) for _ in range(3)]
 
     assert [(answer["released"], answer["run"]["status"]) for answer in answers] == [
-        (False, "releasing"), (False, "releasing"), (True, "failed"),
+        (False, "releasing"),
+        (False, "releasing"),
+        (True, "failed"),
     ]
     assert organisation.live_memberships() == {}
 
@@ -273,7 +317,9 @@ def test_counts_and_totals_of_the_run_follow_its_pages(
 ) -> None:
     """Each page adds its counts and sums per currency to the run, and complete compares them."""
     organisation.add_claims(3)
-    organisation.add_claim([("receipt", "12.34")], currency="EUR", approved_at=APPROVED_AT + timedelta(hours=1))
+    organisation.add_claim(
+        [("receipt", "12.34")], currency="EUR", approved_at=APPROVED_AT + timedelta(hours=1)
+    )
     begun = begin(coordinator, organisation)
     claims = reserve_all(service, begun)
     run_id = begun["run"]["run_id"]
@@ -281,8 +327,13 @@ def test_counts_and_totals_of_the_run_follow_its_pages(
 
     with pytest.raises(psycopg.Error) as error:
         call(
-            service, "complete_export_run", p_run_id=run_id, p_fencing_token=begun["fencing_token"],
-            p_file=store_file(organisation, run_id), p_summary=wrong, p_left_out=[],
+            service,
+            "complete_export_run",
+            p_run_id=run_id,
+            p_fencing_token=begun["fencing_token"],
+            p_file=store_file(organisation, run_id),
+            p_summary=wrong,
+            p_left_out=[],
         )
     completed = complete(organisation, {**begun, "claims": claims})
 

@@ -26,15 +26,36 @@ def service(organisation: Organisation) -> psycopg.Connection:
     return organisation.as_service()
 
 
-def create(service: psycopg.Connection, organisation: Organisation, **arguments: object) -> dict[str, Any]:
+def create(
+    service: psycopg.Connection, organisation: Organisation, **arguments: object
+) -> dict[str, Any]:
     return call(
-        service, "create_export_run",
-        **{"p_organization_id": organisation.id, "p_triggered_by": None, "p_format": "xledger_gl02b", **arguments},
+        service,
+        "create_export_run",
+        **{
+            "p_organization_id": organisation.id,
+            "p_triggered_by": None,
+            "p_format": "xledger_gl02b",
+            **arguments,
+        },
     )
 
 
-def update(service: psycopg.Connection, run: dict[str, Any], status: str, claim_ids: list[UUID], **arguments: object) -> dict[str, Any]:
-    return call(service, "update_export_run_status", p_run_id=run["run_id"], p_status=status, p_claim_ids=claim_ids, **arguments)
+def update(
+    service: psycopg.Connection,
+    run: dict[str, Any],
+    status: str,
+    claim_ids: list[UUID],
+    **arguments: object,
+) -> dict[str, Any]:
+    return call(
+        service,
+        "update_export_run_status",
+        p_run_id=run["run_id"],
+        p_status=status,
+        p_claim_ids=claim_ids,
+        **arguments,
+    )
 
 
 def refusal(error: pytest.ExceptionInfo[psycopg.Error]) -> str | None:
@@ -49,12 +70,19 @@ def test_create_makes_a_pending_run_and_the_format_names_the_target(
 
     run = create(service, organisation, p_triggered_by=user_id)
 
-    assert (run["status"], run["target"], run["run_number"], run["attempt"]) == ("pending", "xledger", 1, 0)
+    assert (run["status"], run["target"], run["run_number"], run["attempt"]) == (
+        "pending",
+        "xledger",
+        1,
+        0,
+    )
     assert (run["triggered_by"], run["triggered_by_name"]) == (str(user_id), "Kåre Åsen")
     assert create(service, organisation)["run_number"] == 2
 
 
-def test_create_refuses_a_format_that_is_not_configured(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_create_refuses_a_format_that_is_not_configured(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """An organisation exports in its own formats only."""
     with pytest.raises(psycopg.Error) as error:
         create(service, organisation, p_format="dynamics_bc_csv")
@@ -62,22 +90,32 @@ def test_create_refuses_a_format_that_is_not_configured(organisation: Organisati
     assert refusal(error) == "format_not_configured"
 
 
-def test_manual_run_goes_from_pending_to_completed(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_manual_run_goes_from_pending_to_completed(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """What was exported by hand is recorded with exactly its claims; the rest is released and exported later."""
     kept, released = organisation.add_claims(2)
     run = create(service, organisation, p_origin="manual")
 
     started = update(service, run, "processing", [kept, released])
-    finished = update(service, started, "completed", [kept], p_fencing_token=started["fencing_token"])
+    finished = update(
+        service, started, "completed", [kept], p_fencing_token=started["fencing_token"]
+    )
 
     assert (started["status"], started["reserved_count"]) == ("processing", 2)
-    assert (finished["status"], finished["claim_count"], finished["totals"]) == ("completed", 1, {"NOK": "100.00"})
+    assert (finished["status"], finished["claim_count"], finished["totals"]) == (
+        "completed",
+        1,
+        {"NOK": "100.00"},
+    )
     assert organisation.live_memberships() == {kept: [(UUID(run["run_id"]), "completed")]}
     next_run = begin(organisation.as_user(organisation.add_member()), organisation)
     assert [claim["claim_id"] for claim in next_run["claims"]] == [str(released)]
 
 
-def test_engine_run_is_not_completed_without_its_file(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_engine_run_is_not_completed_without_its_file(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """completed without a stored hash is refused unless the run was exported by hand."""
     [claim_id] = organisation.add_claims(1)
     started = update(service, create(service, organisation), "processing", [claim_id])
@@ -120,21 +158,35 @@ def test_claims_that_cannot_be_reserved_refuse_the_whole_update(
         assert str(bad) in str(error.value)
 
     assert organisation.execute("select status from public.export_runs") == [("pending",)]
-    assert organisation.execute("select run_id from public.export_locks where organization_id = %s", organisation.id) == [(None,)]
+    assert organisation.execute(
+        "select run_id from public.export_locks where organization_id = %s", organisation.id
+    ) == [(None,)]
 
 
-def test_final_claims_must_have_been_reserved(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_final_claims_must_have_been_reserved(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """claim_ids is a subset of what the run reserved."""
     reserved, other = organisation.add_claims(2)
-    started = update(service, create(service, organisation, p_origin="manual"), "processing", [reserved])
+    started = update(
+        service, create(service, organisation, p_origin="manual"), "processing", [reserved]
+    )
 
     with pytest.raises(psycopg.Error) as error:
-        update(service, started, "completed", [reserved, other], p_fencing_token=started["fencing_token"])
+        update(
+            service,
+            started,
+            "completed",
+            [reserved, other],
+            p_fencing_token=started["fencing_token"],
+        )
 
     assert refusal(error) == "claims_not_in_run"
 
 
-def test_failed_releases_every_claim(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_failed_releases_every_claim(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """failed keeps no claims, and says why."""
     claim_ids = organisation.add_claims(2)
     started = update(service, create(service, organisation), "processing", claim_ids)
@@ -149,7 +201,9 @@ def test_failed_releases_every_claim(organisation: Organisation, service: psycop
     assert organisation.live_memberships() == {}
 
 
-def test_pending_run_can_be_given_up(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_pending_run_can_be_given_up(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """A run that never began can be failed, and then deleted."""
     run = create(service, organisation)
 
@@ -157,7 +211,9 @@ def test_pending_run_can_be_given_up(organisation: Organisation, service: psycop
 
 
 @pytest.mark.parametrize("status", ["pending", "completed", "voided", "parked", "nonsense"])
-def test_illegal_transitions_are_refused(organisation: Organisation, service: psycopg.Connection, status: str) -> None:
+def test_illegal_transitions_are_refused(
+    organisation: Organisation, service: psycopg.Connection, status: str
+) -> None:
     """A pending run becomes processing or failed, nothing else."""
     run = create(service, organisation)
 
@@ -167,7 +223,9 @@ def test_illegal_transitions_are_refused(organisation: Organisation, service: ps
     assert (error.value.sqlstate, refusal(error)) == ("PT409", "illegal_transition")
 
 
-def test_locked_run_needs_its_token(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_locked_run_needs_its_token(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """While a worker is alive nobody else changes its run; afterwards anybody may end it, and the worker is fenced off."""
     [claim_id] = organisation.add_claims(1)
     started = update(service, create(service, organisation), "processing", [claim_id])
@@ -178,7 +236,12 @@ def test_locked_run_needs_its_token(organisation: Organisation, service: psycopg
     assert refusal(error) == "run_locked"
     assert update(service, started, "failed", [])["status"] == "failed"
     with pytest.raises(psycopg.Error) as zombie:
-        call(service, "renew_export_lock", p_run_id=started["run_id"], p_fencing_token=started["fencing_token"])
+        call(
+            service,
+            "renew_export_lock",
+            p_run_id=started["run_id"],
+            p_fencing_token=started["fencing_token"],
+        )
     assert refusal(zombie) == "stale_token"
 
 
@@ -200,12 +263,18 @@ def test_of_two_concurrent_updates_one_wins(organisation: Organisation) -> None:
     for _ in range(5):
         [claim_id] = organisation.add_claims(1)
         with organisation.as_service() as service:
-            started = update(service, create(service, organisation, p_origin="manual"), "processing", [claim_id])
+            started = update(
+                service, create(service, organisation, p_origin="manual"), "processing", [claim_id]
+            )
 
         def finish(_: int, run: dict[str, Any] = started, kept: UUID = claim_id) -> str:
             with organisation.as_service() as service:
                 try:
-                    return str(update(service, run, "completed", [kept], p_fencing_token=run["fencing_token"])["status"])
+                    return str(
+                        update(
+                            service, run, "completed", [kept], p_fencing_token=run["fencing_token"]
+                        )["status"]
+                    )
                 except psycopg.Error as error:
                     return str(error.diag.message_detail)
 
@@ -225,7 +294,13 @@ def test_history_is_newest_first_and_walks_by_offset(
         superuser.execute("update public.export_runs set created_at = '2026-10-01'")
 
     pages = [
-        call(coordinator, "get_export_history", p_organization_id=organisation.id, p_limit=2, p_offset=offset)["runs"]
+        call(
+            coordinator,
+            "get_export_history",
+            p_organization_id=organisation.id,
+            p_limit=2,
+            p_offset=offset,
+        )["runs"]
         for offset in (0, 2, 4)
     ]
 
@@ -238,7 +313,13 @@ def test_history_refuses_absurd_pages(
 ) -> None:
     """limit is 1 to 200, offset is not negative."""
     with pytest.raises(psycopg.Error) as error:
-        call(coordinator, "get_export_history", p_organization_id=organisation.id, p_limit=limit, p_offset=offset)
+        call(
+            coordinator,
+            "get_export_history",
+            p_organization_id=organisation.id,
+            p_limit=limit,
+            p_offset=offset,
+        )
 
     assert (error.value.sqlstate, refusal(error)) == ("PT400", "limit_out_of_range")
 
@@ -250,17 +331,29 @@ def test_find_runs_by_claim_id_includes_failed_and_deleted_runs(
     [claim_id] = organisation.add_claims(1)
     failed = begin(coordinator, organisation)
     call(
-        service, "fail_export_run", p_run_id=failed["run"]["run_id"], p_fencing_token=failed["fencing_token"],
-        p_error_code="x_failed", p_error_detail={}, p_left_out=[],
+        service,
+        "fail_export_run",
+        p_run_id=failed["run"]["run_id"],
+        p_fencing_token=failed["fencing_token"],
+        p_error_code="x_failed",
+        p_error_detail={},
+        p_left_out=[],
     )
     begun = begin(coordinator, organisation)
     complete(organisation, begun)
-    call(service, "delete_export_run", p_run_id=begun["run"]["run_id"], p_deleted_by=None, p_reason="double entry")
+    call(
+        service,
+        "delete_export_run",
+        p_run_id=begun["run"]["run_id"],
+        p_deleted_by=None,
+        p_reason="double entry",
+    )
 
     runs = call(service, "find_runs_by_claim_id", p_claim_id=claim_id)["runs"]
 
     assert [(run["status"], run["deleted"], run["membership"]["outcome"]) for run in runs] == [
-        ("failed", False, "released"), ("completed", True, "included"),
+        ("failed", False, "released"),
+        ("completed", True, "included"),
     ]
 
 
@@ -280,7 +373,9 @@ def test_deleting_hides_from_history_and_frees_no_claim(
     assert second == first
     history = {"p_organization_id": organisation.id}
     assert call(coordinator, "get_export_history", **history)["runs"] == []
-    assert len(call(coordinator, "get_export_history", **history, p_include_deleted=True)["runs"]) == 1
+    assert (
+        len(call(coordinator, "get_export_history", **history, p_include_deleted=True)["runs"]) == 1
+    )
     assert begin(coordinator, organisation)["outcome"] == "nothing_to_export"
 
 
@@ -311,7 +406,13 @@ def test_run_detail_has_events_in_order(
 
     detail = call(coordinator, "get_export_run", p_run_id=begun["run"]["run_id"])
 
-    assert [event["event"] for event in detail["events"]] == ["created", "started", "page_reserved", "sealed", "completed"]
+    assert [event["event"] for event in detail["events"]] == [
+        "created",
+        "started",
+        "page_reserved",
+        "sealed",
+        "completed",
+    ]
     assert {event["actor"] for event in detail["events"]} == {"Kåre Åsen"}
 
 
@@ -330,10 +431,14 @@ def test_unknown_and_foreign_runs_get_the_same_404(
 
     assert (foreign.value.sqlstate, refusal(foreign)) == ("PT404", "run_not_found")
     assert str(foreign.value) == str(unknown.value)
-    assert call(stranger, "find_runs_by_claim_id", p_claim_id=begun["claims"][0]["claim_id"]) == {"runs": []}
+    assert call(stranger, "find_runs_by_claim_id", p_claim_id=begun["claims"][0]["claim_id"]) == {
+        "runs": []
+    }
 
 
-def test_find_runs_by_claim_id_uses_one_index(organisation: Organisation, service: psycopg.Connection) -> None:
+def test_find_runs_by_claim_id_uses_one_index(
+    organisation: Organisation, service: psycopg.Connection
+) -> None:
     """The hot path reads the claim index and never scans the memberships."""
     organisation.execute("set enable_seqscan = on")
     plan = "\n".join(

@@ -1,0 +1,11 @@
+"""What ends the demo early."""
+
+
+class DemoFailure(Exception):
+    """Something did not happen as promised; the message says what."""
+
+
+def demand(truth: object, otherwise: str) -> None:
+    """Fail the demo unless something holds."""
+    if not truth:
+        raise DemoFailure(otherwise)

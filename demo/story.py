@@ -1,0 +1,125 @@
+"""One organisation's export: two coordinators at once, a retry, a lost key, and the file in the accountant's hands."""
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from rich.console import Console
+
+from demo.failure import DemoFailure, demand
+from demo.phone import Answer, Phone, download
+from demo.tables import show_claims, show_conversation, show_first_lines, show_history, show_run
+from stack.embedded_stack import EmbeddedStack
+from stack.example_organisations import Example
+
+_MOST_RETRIES = 20
+_DAYS = 60
+
+
+def tell(
+    console: Console, stack: EmbeddedStack, example: Example, organization_id: UUID, output: Path
+) -> None:
+    """Export the organisation's claims as its coordinators would, and check every promise on the way.
+
+    Raises:
+        DemoFailure: something was not as promised.
+    """
+    console.rule(f"[bold]{example.name}: {example.format}")
+    first, second = (Phone(stack, person) for person in example.coordinators[:2])
+    today = date.today()  # noqa: DTZ011 - what a calendar on the phone shows
+    period = (today - timedelta(days=_DAYS), today)
+    key = str(uuid4())
+
+    with ThreadPoolExecutor(2) as taps:
+        tapped = taps.submit(first.trigger, organization_id, period, key)
+        also_tapped = taps.submit(second.trigger, organization_id, period, str(uuid4()))
+    turns = [
+        (first.person.name, "taps export", tapped.result()),
+        (second.person.name, "taps at the same moment", also_tapped.result()),
+    ]
+    turns += _until_done(first, organization_id, period, key)
+    turns.append(
+        (
+            second.person.name,
+            "lost her key, taps again",
+            second.trigger(organization_id, period, str(uuid4())),
+        )
+    )
+    show_conversation(console, turns)
+
+    run = _the_one_run(turns)
+    details = first.run(run["run_id"]).expect(200)
+    content = download(details["download"]["url"])
+    path = _keep(content, output / example.folder, details["run"])
+    claims = first.claims(organization_id)
+    _check(example, details, claims, content)
+    show_claims(console, claims, details["left_out"])
+    show_run(console, details["run"], str(path))
+    show_first_lines(console, content)
+    show_history(console, first.history(organization_id).expect(200)["runs"])
+
+
+def _until_done(
+    phone: Phone, organization_id: UUID, period: tuple[date, date], key: str
+) -> list[tuple[str, str, Answer]]:
+    """Retry with the same key, as an app does that is not sure whether its request arrived."""
+    for _ in range(_MOST_RETRIES):
+        answer = phone.trigger(organization_id, period, key)
+        if answer.status == 200:  # noqa: PLR2004 - HTTP OK
+            return [(phone.person.name, "retries with the same key", answer)]
+        answer.expect(202, 409)
+        time.sleep(float(answer.body.get("retry_after") or 1))
+    raise DemoFailure("the export did not come to an end")
+
+
+def _the_one_run(turns: list[tuple[str, str, Answer]]) -> dict[str, Any]:
+    """All answers name one run, and one of them made it."""
+    runs = {
+        turn[2].body["run"]["run_id"]: turn[2].body["run"]
+        for turn in turns
+        if turn[2].body.get("run")
+    }
+    demand(len(runs) == 1, f"one period made {len(runs)} runs instead of one")
+    created = [turn for turn in turns if turn[2].status == 201]  # noqa: PLR2004 - HTTP Created
+    demand(len(created) == 1, f"{len(created)} calls say that they made the run")
+    return next(iter(runs.values()))
+
+
+def _keep(content: bytes, folder: Path, run: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / str(run["file"]["name"])
+    path.write_bytes(content)
+    return path
+
+
+def _check(
+    example: Example, details: dict[str, Any], claims: list[dict[str, Any]], content: bytes
+) -> None:
+    """What the tables are about to claim."""
+    run = details["run"]
+    approved = [claim.number for claim in example.claims if claim.status == "approved"]
+    demand(
+        hashlib.sha256(content).hexdigest() == run["file"]["sha256"],
+        "the downloaded bytes have another hash",
+    )
+    demand(
+        [claim["claim_number"] for claim in claims] == sorted(approved),
+        "not every approved claim is accounted for",
+    )
+    exported = [claim for claim in claims if claim["export_status"] == "exported"]
+    demand(len(exported) == run["claim_count"], "the run counts other claims than the claims say")
+    demand(
+        len(exported) + len(details["left_out"]) == len(approved),
+        "a claim is neither in the file nor left out",
+    )
+    text = content.decode("utf-8")
+    for claim in claims:
+        is_in_file = claim["claim_number"] in text
+        demand(
+            is_in_file == (claim in exported),
+            f"claim {claim['claim_number']} is in the file against its status",
+        )
