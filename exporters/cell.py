@@ -1,6 +1,7 @@
 """From a value to the text of one cell, or to the problem with it."""
 
 import re
+import string
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ CODECS: Final[dict[Encoding, str]] = {
 
 # Line and paragraph separators, and the control characters of ASCII and Latin-1.
 _BREAKS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_ANY_LENGTH: Final = 1 << 62
+_PLAIN_LETTERS: Final = string.ascii_letters + string.digits + "æøåÆØÅé"
 _SPACES: Final = re.compile("  +")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@")
 
@@ -104,6 +107,15 @@ def _check_length(text: str, limit: _Limit | None) -> str:
     return text
 
 
+def _plain(dialect: Dialect) -> Callable[[str], object]:
+    """Match the texts that no rule of the dialect could alter or refuse, which most are."""
+    special = dialect.delimiter + dialect.replaced_characters + dialect.forbidden_characters
+    letters = "".join(character for character in _PLAIN_LETTERS if character not in special)
+    signs = "".join(re.escape(sign) for sign in "-./:" if sign not in special)
+    pattern = f"[{letters}](?:[{letters}{signs} ]*[{letters}{signs}])?"
+    return re.compile(pattern if letters else "(?!)").fullmatch
+
+
 def _composed(value: Value, column: Column) -> str:
     text = str(value)
     if column.case == "upper":
@@ -128,10 +140,15 @@ def _text_writer(column: Column, dialect: Dialect) -> Cell:
         f"[{_BREAKS}{re.escape(dialect.delimiter + dialect.replaced_characters)}]+",
     )
     forbidden = _class(dialect.forbidden_characters)
+    plain = _plain(dialect)
     limit = _limit(column, dialect)
+    # Every plain letter is one character and one UTF-16 unit.
+    plain_length = limit.length if limit else _ANY_LENGTH
 
     def write(value: Value, altered: list[Alteration]) -> str:
         text = _composed(value, column)
+        if len(text) <= plain_length and plain(text):
+            return text
         if replaced.search(text):
             text = _SPACES.sub(" ", replaced.sub(" ", text))
             altered.append(Alteration("character_replaced", column.name))
@@ -154,10 +171,14 @@ def _code_writer(column: Column, dialect: Dialect) -> Cell:
         + re.escape(dialect.delimiter + dialect.replaced_characters + dialect.forbidden_characters)
         + "]",
     )
+    plain = _plain(dialect)
     limit = _limit(column, dialect)
+    plain_length = limit.length if limit else _ANY_LENGTH
 
     def write(value: Value, _: list[Alteration]) -> str:
         text = _composed(value, column)
+        if len(text) <= plain_length and plain(text):
+            return text
         if found := forbidden.search(text):
             raise _refuse_character(found[0])
         text = text.strip()

@@ -72,7 +72,7 @@ class Column(_LayoutPart):
 
     - `text` is for people: forbidden and replaced characters follow the dialect, and
       `on_overflow` = `truncate` may shorten it.
-    - `code` identifies something, so it is never altered except by `case` = `upper`.
+    - `code` identifies something, so it is never altered, apart from outer spaces and `case`.
     - `date` needs a `format` of `yyyy`, `mm`, `dd` and the signs `-`, `.`, `/`.
     - `amount` has two decimals, the dialect's decimal mark and a leading minus for credit.
 
