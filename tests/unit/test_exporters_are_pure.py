@@ -21,6 +21,7 @@ ALLOWED = {
     "pydantic",
     "pydantic_core",
     "re",
+    "string",
     "typing",
     "unicodedata",
     "uuid",
