@@ -5,6 +5,9 @@ import { sql } from "kysely";
 // PostgREST prints 2026-01-31T12:00:00+00:00; Postgres prints 2026-01-31 12:00:00+00, which supabase-py cannot read.
 const asPostgrest = (text) => text.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
 const type = (oid, parse) => ({ to: oid, from: [oid], serialize: String, parse });
+// lite hands objects and arrays over as JSON text already, and the driver would make a JSON string of that.
+const asJson = (value) => (typeof value === "string" && /^[[{]/.test(value) ? value : JSON.stringify(value));
+const jsonType = (oid) => ({ to: oid, from: [oid], serialize: asJson, parse: (text) => JSON.parse(text) });
 
 // Time limits of hosted API roles. lite logs in as superuser, so that limits set on roles would not apply.
 const statementTimeout = { anon: "3s", authenticated: "8s", service_role: "8s" };
@@ -57,7 +60,13 @@ export function connect(url, poolSize) {
     postgresOptions: {
       max: poolSize,
       onnotice: () => {},
-      types: { numeric: type(1700, Number), timestamptz: type(1184, asPostgrest), timestamp: type(1114, asPostgrest) },
+      types: {
+        json: jsonType(114),
+        jsonb: jsonType(3802),
+        numeric: type(1700, Number),
+        timestamptz: type(1184, asPostgrest),
+        timestamp: type(1114, asPostgrest),
+      },
     },
   });
   connection.rlsState = "active"; // otherwise lite's first request grants everything to the API roles

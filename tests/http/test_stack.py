@@ -46,6 +46,9 @@ create function public.rest_briefly(seconds numeric) returns jsonb language plpg
 set statement_timeout = '200ms'
 as $$ begin perform pg_sleep(seconds); return 'true'; end $$;
 
+create function public.echo(document jsonb) returns jsonb language sql
+as $$ select jsonb_build_object('kind', jsonb_typeof(document), 'document', document) $$;
+
 create function public.limits() returns jsonb language sql
 as $$ select jsonb_build_object('statement', current_setting('statement_timeout'),
                                 'lock', current_setting('lock_timeout')) $$;
@@ -204,6 +207,18 @@ async def test_a_raised_status_arrives_with_detail_and_hint(
         "Authorization": f"Bearer {account.access_token}",
     }
     assert (await http.post("/rest/v1/rpc/refuse", headers=headers)).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [({"a": ["å", None]}, "object"), ([{"a": 1}], "array"), ([], "array"), ("å", "string")],
+)
+async def test_a_json_argument_arrives_as_it_was_sent(
+    user: AsyncClient, document: object, kind: str
+) -> None:
+    """An object or array is not wrapped into a string on its way into a function and back."""
+    answer = await user.rpc("echo", {"document": document}).execute()
+    assert answer.data == {"kind": kind, "document": document}
 
 
 async def test_other_errors_keep_their_code(user: AsyncClient) -> None:
