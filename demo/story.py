@@ -58,7 +58,7 @@ def tell(
     claims = first.claims(organization_id)
     _check(example, details, claims, content)
     show_claims(console, claims, details["left_out"])
-    show_run(console, details["run"], str(path))
+    show_run(console, details["run"], str(path.relative_to(output.parent)))
     show_first_lines(console, content)
     show_history(console, first.history(organization_id).expect(200)["runs"])
 

@@ -250,6 +250,32 @@ $$;
 
 comment on function export_engine.seal_run is 'From now on nothing joins the run. Counts the claims that were skipped because somebody edits them.';
 
+create function export_engine.latest_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select export_engine.run_json(r)
+  from public.export_runs as r
+  where
+    r.organization_id = p_organization_id
+    and r.target = p_target
+    and r.status = 'completed'
+    and r.deleted_at is null
+    and r.period_to >= coalesce(p_period_from, '-infinity'::date)
+    and coalesce(r.period_from, '-infinity'::date) <= p_period_to
+  order by
+    ((r.period_from, r.period_to) is not distinct from (p_period_from, p_period_to)) desc,
+    r.created_at desc,
+    r.run_number desc
+  limit 1;
+$$;
+
+comment on function export_engine.latest_run is
+  'The latest completed run that took a scope: the same period if there is one, else an overlapping one; null if none.';
+
 create function export_engine.next_claims(p_run public.export_runs)
 returns table (claim_ids uuid[], last_approved_at timestamptz, last_claim_id uuid)
 language sql
@@ -484,6 +510,7 @@ revoke execute on function export_engine.approved_from(public.export_runs) from 
 revoke execute on function export_engine.approved_before(public.export_runs) from public;
 revoke execute on function export_engine.reserve_claims(public.export_runs, uuid[]) from public;
 revoke execute on function export_engine.seal_run(public.export_runs) from public;
+revoke execute on function export_engine.latest_run(uuid, text, date, date) from public;
 revoke execute on function export_engine.next_claims(public.export_runs) from public;
 revoke execute on function export_engine.reserve_next(public.export_runs) from public;
 revoke execute on function export_engine.members_page(public.export_runs, integer) from public;

@@ -210,22 +210,7 @@ as $$
   select jsonb_build_object(
     'outcome', 'nothing_to_export',
     'skipped_count', p_skipped,
-    'run', (
-      select export_engine.run_json(r)
-      from public.export_runs as r
-      where
-        r.organization_id = p_organization_id
-        and r.target = p_target
-        and r.status = 'completed'
-        and r.deleted_at is null
-        and r.period_to >= coalesce(p_period_from, '-infinity'::date)
-        and coalesce(r.period_from, '-infinity'::date) <= p_period_to
-      order by
-        ((r.period_from, r.period_to) is not distinct from (p_period_from, p_period_to)) desc,
-        r.created_at desc,
-        r.run_number desc
-      limit 1
-    )
+    'run', export_engine.latest_run(p_organization_id, p_target, p_period_from, p_period_to)
   );
 $$;
 

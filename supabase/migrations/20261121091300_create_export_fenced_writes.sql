@@ -274,6 +274,24 @@ comment on function export_engine.complete_export_run is
   'Last step of an export: the database compares counts and totals, writes file and state, releases what was left out and '
   'frees the lock. Completed already with this hash: says so again. Definer, because no API role may write the tables.';
 
+create function export_engine.failure_answer(p_run public.export_runs)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'run', export_engine.run_json(p_run),
+    'released', p_run.status = 'failed',
+    'latest_run', export_engine.latest_run(p_run.organization_id, p_run.target, p_run.period_from, p_run.period_to)
+  );
+$$;
+
+comment on function export_engine.failure_answer is
+  'How a run failed, and which completed run took its scope before: a second tap over claims that cannot be exported must '
+  'not hide that the first one succeeded.';
+
 create function export_engine.fail_export_run(
   p_run_id uuid,
   p_fencing_token bigint,
@@ -292,7 +310,7 @@ declare
 begin
   select r.* into v_run from public.export_runs as r where r.id = p_run_id;
   if v_run.status = 'failed' and v_run.fencing_token = p_fencing_token then
-    return jsonb_build_object('run', export_engine.run_json(v_run), 'released', true);
+    return export_engine.failure_answer(v_run);
   end if;
 
   perform export_engine.open_for_writing();
@@ -307,13 +325,13 @@ begin
   end if;
   v_run := export_engine.finish_failure(v_run);
   perform export_engine.close_for_writing();
-  return jsonb_build_object('run', export_engine.run_json(v_run), 'released', v_run.status = 'failed');
+  return export_engine.failure_answer(v_run);
 end;
 $$;
 
 comment on function export_engine.fail_export_run is
   'For what will not get better by itself: releases the claims, a page per call (again while released is false), and frees '
-  'the lock. Definer, because no API role may write the tables.';
+  'the lock. Answers also the latest completed run of the scope. Definer, because no API role may write the tables.';
 
 create function public.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer)
 returns jsonb
@@ -390,6 +408,7 @@ revoke execute on function export_engine.check_attempt_role(public.export_runs) 
 revoke execute on function export_engine.check_stored_file(public.export_runs, jsonb) from public;
 revoke execute on function export_engine.check_totals(public.export_runs, jsonb) from public;
 revoke execute on function export_engine.complete_export_run(uuid, bigint, jsonb, jsonb, jsonb) from public;
+revoke execute on function export_engine.failure_answer(public.export_runs) from public;
 revoke execute on function export_engine.fail_export_run(uuid, bigint, text, jsonb, jsonb) from public;
 revoke execute on function public.reserve_export_page(uuid, bigint, integer) from public, anon, authenticated, service_role;
 revoke execute on function public.renew_export_lock(uuid, bigint) from public, anon, authenticated, service_role;

@@ -511,3 +511,17 @@ def test_same_holder_name_is_not_the_same_acquisition(
         _renew(service, organisation, second, first["fencing_token"])
 
     assert error.value.diag.message_detail == "stale_token"
+
+
+def test_failure_names_the_run_that_took_the_scope_before(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """A second tap over claims that cannot be exported still learns which run succeeded."""
+    organisation.add_claims(1)
+    first = complete(organisation, begin(coordinator, organisation))
+    organisation.add_claims(1)
+    second = begin(coordinator, organisation)
+
+    failed = _fail(service, organisation, second, second["fencing_token"])
+
+    assert failed["latest_run"] == first["run"]
