@@ -53,7 +53,6 @@ async def answer(name: str, request: Request, services: Services) -> JSONRespons
         status=response.status_code,
         code=error.code if error else None,
         cause=error.cause if error else None,
-        run_id=str(error.run_id) if error and error.run_id else None,
         duration_ms=round((time.monotonic() - started) * 1000),
     )
     return response

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
+from structlog.contextvars import bind_contextvars
+
 from functions.errors import Defect, EngineError, Refused, RunFailed, StaleToken, Unavailable
 from functions.export_guard import (
     Begun,
@@ -34,6 +36,8 @@ from functions.settings import Settings
 # Dead runs that one request clears away before its own; more than one is already rare.
 _MOST_BEGINS: Final = 5
 _SECONDS_UNTIL_NEXT_TRY: Final = 30
+# The database's lease: what was left half-way can be continued when it is over.
+_LEASE_SECONDS: Final = 60
 # Refusals at the end of a run that no second attempt would change: its claims are let go.
 _HOPELESS: Final = frozenset({"file_too_large", "totals_mismatch"})
 
@@ -113,6 +117,7 @@ class ExportEngine:
     async def _finish(self, granted: Granted, deadline: float) -> Completed:
         """From the lock to its release: render, store, complete; or fail for good."""
         run_id, token = granted.run.run_id, granted.fencing_token
+        bind_contextvars(run_id=str(run_id))
         with _errors_naming(run_id), HashedFile() as content:
             async with asyncio.timeout_at(deadline), self._lease_kept(run_id, token):
                 started = time.monotonic()
@@ -185,10 +190,10 @@ class ExportEngine:
             try:
                 await self._guard.renew(run_id, token)
             except Unavailable as fault:
-                logger.warning("lease_not_renewed", run_id=str(run_id), cause=fault.cause)
+                logger.warning("lease_not_renewed", cause=fault.cause)
             except EngineError as refusal:
                 # The run is somebody else's now; the next write of this attempt says so.
-                logger.warning("lease_lost", run_id=str(run_id), code=refusal.code)
+                logger.warning("lease_lost", code=refusal.code)
                 return
 
     def _deadline(self) -> float:
@@ -206,9 +211,11 @@ def _errors_naming(run_id: UUID) -> Iterator[None]:
         yield
     except EngineError as error:
         error.run_id = error.run_id or run_id
+        if error.is_transient:
+            error.retry_after = error.retry_after or _LEASE_SECONDS
         raise
     except TimeoutError as error:
-        raise Unavailable("attempt_timed_out", run_id=run_id) from error
+        raise Unavailable("attempt_timed_out", run_id=run_id, retry_after=_LEASE_SECONDS) from error
     except Exception as error:
         defect = Defect(type(error).__name__)
         defect.run_id = run_id

@@ -44,7 +44,7 @@ class ExportFile(Told):
 
 
 class ExportRun(Told):
-    """One intention to export. Counts and totals (per currency) of the file are null without one."""
+    """One intention to export. Counts and totals (per currency) of the file are null before it."""
 
     run_id: UUID
     organization_id: UUID

@@ -17,6 +17,8 @@ async def read_json_object(request: Request, limit: int) -> dict[str, object]:
         value = json.loads(
             body.decode(), object_pairs_hook=_unrepeated, parse_constant=_refuse_constant
         )
+        # Halves of surrogate pairs are JSON to Python, but no text.
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         # RecursionError: nesting that no request of ours has.
         raise InvalidRequest("malformed_json") from error

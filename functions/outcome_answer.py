@@ -1,5 +1,6 @@
 """What became of a request to export: HTTP status, sentence and body."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, assert_never
 
@@ -8,7 +9,7 @@ from starlette.responses import JSONResponse
 from functions.errors import Refused
 from functions.export_engine import Completed, Exported
 from functions.export_guard import Busy, Found, NothingToExport
-from functions.export_run import ExportRun, RunStatus
+from functions.export_run import ExportRun, LeftOutClaim, RunStatus
 from functions.language import Language, Sentence
 from functions.left_out_answer import left_out_json
 from functions.run_answer import run_href, run_json
@@ -79,16 +80,18 @@ _REPLAYED: Final[dict[RunStatus, Sentence]] = {
 }
 
 
-def outcome_response(exported: Exported, language: Language) -> JSONResponse:
+def outcome_response(
+    exported: Exported, left_out: Sequence[LeftOutClaim], language: Language
+) -> JSONResponse:
     """201 done now; 200 done before, or nothing to do; 202 under way. Raises Refused when busy."""
     match exported:
-        case Completed(run=run, left_out=left_out):
+        case Completed(run=run):
             content = _content("completed", run, _said(_COMPLETED, run, language))
             content["left_out"] = left_out_json(left_out, language)
             headers = {"Location": run_href(run)}
             return JSONResponse(content, HTTPStatus.CREATED, _with_language(headers, language))
         case Found():
-            return _found(exported, language)
+            return _found(exported, left_out, language)
         case NothingToExport():
             return _nothing(exported, language)
         case Busy(run=run, retry_after=retry_after):
@@ -101,12 +104,13 @@ def outcome_response(exported: Exported, language: Language) -> JSONResponse:
             assert_never(exported)
 
 
-def _found(found: Found, language: Language) -> JSONResponse:
+def _found(found: Found, left_out: Sequence[LeftOutClaim], language: Language) -> JSONResponse:
     run, is_under_way = found.run, found.run.status in _UNDER_WAY
     sentence = _JOINED if found.outcome == "joined" else _REPLAYED[run.status]
     content = _content(
         found.outcome, run, _said(_DELETED if run.deleted else sentence, run, language)
     )
+    content["left_out"] = left_out_json(left_out, language)
     headers = {}
     if is_under_way:
         content["retry_after"] = found.retry_after or _SECONDS_UNTIL_NEXT_LOOK

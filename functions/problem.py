@@ -53,7 +53,7 @@ def _errors(error: EngineError, entry: Entry, language: Language) -> Sequence[di
     if isinstance(error, InvalidRequest) and error.fields:
         return [
             {
-                "field": _printable(problem.field),
+                "field": problem.field[:_LONGEST_FIELD_NAME],
                 "message": FIELD_SENTENCES[problem.code].said(language),
             }
             for problem in error.fields
@@ -70,11 +70,6 @@ def _errors(error: EngineError, entry: Entry, language: Language) -> Sequence[di
     if entry.field is not None:
         return [{"field": entry.field, "message": entry.detail.said(language)}]
     return []
-
-
-def _printable(name: str) -> str:
-    """A field name that a caller made up: shortened, and without halves of surrogate pairs."""
-    return name[:_LONGEST_FIELD_NAME].encode(errors="replace").decode()
 
 
 def _headers(

@@ -53,6 +53,12 @@ class SupabaseConnection:
         key = self._settings.supabase_secret_key.get_secret_value()
         return SupabaseSession(self._http(), self._settings, key, None)
 
+    async def aclose(self) -> None:
+        """Closes what is open; the next request opens it again."""
+        if self._opened is not None:
+            await self._opened[1].aclose()
+            self._opened = None
+
     def _http(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
         if self._opened is None or self._opened[0] is not loop:
