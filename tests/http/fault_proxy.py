@@ -29,7 +29,7 @@ class FaultProxy:
     target: str
     seen: list[str] = field(default_factory=list)
     _orders: list[Order] = field(default_factory=list)
-    _pauses: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+    _pauses: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
@@ -58,7 +58,7 @@ class FaultProxy:
         """
         self._orders.append(Order(part, fault, times))
 
-    def before(self, part: str, work: Callable[[], None]) -> None:
+    def before(self, part: str, work: Callable[[], object]) -> None:
         """Do something once, just before a matching request goes on."""
         self._pauses.append((part, work))
 
