@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-from functions.export_run import LeftOutClaim
+from functions.export_run import ExportRun, LeftOutClaim
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class RunFailed(Refused):
         self.left_out = tuple(left_out)
         self.untold = tuple(untold)
         self.problems = tuple(problems)
+        # The completed run that took the same scope before: a second tap must not hide it.
+        self.latest_run: ExportRun | None = None
 
 
 class Unavailable(EngineError):  # noqa: N818  # a state that callers handle

@@ -167,13 +167,15 @@ class ExportEngine:
             detail, untold = _detail(refusal), refusal.untold
         elif refusal.code not in _HOPELESS:
             return
-        await self._guard.fail(
+        released = await self._guard.fail(
             granted.run.run_id,
             granted.fencing_token,
             code=refusal.code,
             detail=detail,
             left_out=untold,
         )
+        if isinstance(refusal, RunFailed):
+            refusal.latest_run = released.latest_run
 
     @asynccontextmanager
     async def _lease_kept(self, run_id: UUID, token: int) -> AsyncIterator[None]:

@@ -76,10 +76,14 @@ class Page(Told):
 
 
 class Released(Told):
-    """After a failure members are let go page by page; call again until `released`."""
+    """After a failure members are let go page by page; call again until `released`.
+
+    `latest_run` is the completed run, if there is one, that took the same scope before.
+    """
 
     run: ExportRun
     released: bool
+    latest_run: ExportRun | None = None
 
 
 class _Lease(Told):
@@ -200,7 +204,7 @@ class ExportGuard:
         code: str,
         detail: Mapping[str, object],
         left_out: Sequence[LeftOutClaim],
-    ) -> ExportRun:
+    ) -> Released:
         """Ends a run for good and frees its claims, however many pages that takes."""
         arguments = {
             **_held(run_id, fencing_token),
@@ -212,7 +216,7 @@ class ExportGuard:
         while True:
             answer = await session.call("fail_export_run", arguments, _RELEASED)
             if answer.released:
-                return answer.run
+                return answer
 
 
 def _scope_arguments(scope: ExportScope, key: str | None, invocation_id: UUID) -> dict[str, object]:

@@ -14,6 +14,7 @@ from functions.errors import EngineError, InvalidRequest, RunFailed
 from functions.language import Language
 from functions.left_out_answer import left_out_json
 from functions.problem_sentences import why
+from functions.run_answer import run_json
 
 _SECONDS_UNTIL_NEXT_TRY: Final = 5
 _LONGEST_FIELD_NAME: Final = 100
@@ -46,6 +47,7 @@ def problem_response(error: EngineError, language: Language) -> JSONResponse:
         content["errors"] = errors
     if isinstance(error, RunFailed):
         content["left_out"] = left_out_json(error.left_out, language)
+        content["latest_run"] = run_json(error.latest_run) if error.latest_run else None
     return JSONResponse(content, status, _headers(error, status, retry_after, language))
 
 

@@ -135,6 +135,7 @@ def test_a_run_left_before_complete_is_finished_by_the_next_trigger(
 
     # Her own request comes after the dead worker's run, and finds only the claim without account.
     assert (answer.status_code, answer.json()["code"]) == (422, "all_claims_left_out")
+    assert answer.json()["latest_run"]["run_id"] == left.json()["run_id"]
     run = colleague.run(left.json()["run_id"]).json()["run"]
     assert (run["status"], run["attempt"]) == ("completed", 2)
     assert run["file"]["path"] == uploaded
