@@ -1,0 +1,219 @@
+"""How the data API's words become ours, and how callers are kept apart."""
+
+import asyncio
+import json
+from uuid import uuid4
+
+import httpx
+import pytest
+from postgrest import APIError
+from pydantic import BaseModel, SecretStr, TypeAdapter
+from storage3.exceptions import StorageApiError
+
+from functions.errors import Defect, EngineError, Refused, StaleToken, Unavailable
+from functions.export_storage import storage_error
+from functions.settings import Settings
+from functions.supabase_connection import SupabaseConnection, SupabaseSession, database_error
+
+SETTINGS = Settings(
+    supabase_url="https://abc.supabase.co",
+    supabase_publishable_key="sb_publishable_x",
+    supabase_secret_key=SecretStr("sb_secret_x"),
+)
+
+
+class Answer(BaseModel):
+    """Any answer."""
+
+    ok: bool
+
+
+ANSWER = TypeAdapter(Answer)
+
+
+def api_error(code: str | None, details: object = None) -> APIError:
+    """What postgrest raises."""
+    return APIError({"code": code, "details": details, "message": "m", "hint": "h"})
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "kind", "ours"),
+    [
+        ("PT403", "not_allowed", Refused, "not_allowed"),
+        ("PT422", "from_the_future", Refused, "from_the_future"),
+        ("PT409", "stale_token", StaleToken, "stale_token"),
+        ("PT500", "wrong_isolation", Defect, "internal_error"),
+        ("PT503", "anything", Unavailable, "database_unavailable"),
+        ("PGRST301", None, Refused, "not_authenticated"),
+        ("PGRST302", None, Refused, "not_authenticated"),
+        ("PGRST303", None, Refused, "not_authenticated"),
+        ("401", "<html>", Refused, "not_authenticated"),
+        ("42501", None, Refused, "not_authenticated"),
+        ("PGRST000", None, Unavailable, "database_unavailable"),
+        ("PGRST003", None, Unavailable, "database_unavailable"),
+        ("PGRST202", None, Unavailable, "database_unavailable"),
+        ("57014", None, Unavailable, "database_unavailable"),
+        ("55P03", None, Unavailable, "database_unavailable"),
+        ("53300", None, Unavailable, "database_unavailable"),
+        ("08006", None, Unavailable, "database_unavailable"),
+        ("25006", None, Unavailable, "database_unavailable"),
+        ("40P01", None, Unavailable, "database_unavailable"),
+        ("502", "<html>", Unavailable, "database_unavailable"),
+        ("520", "<html>", Unavailable, "database_unavailable"),
+        ("SUP", None, Unavailable, "database_unavailable"),
+        (None, None, Unavailable, "database_unavailable"),
+        ("PGRST102", None, Defect, "internal_error"),
+        ("PGRST203", None, Defect, "internal_error"),
+        ("22P02", None, Defect, "internal_error"),
+        ("42883", None, Defect, "internal_error"),
+        ("23505", None, Defect, "internal_error"),
+    ],
+)
+def test_database_errors_become_ours(
+    code: str | None, details: object, kind: type[EngineError], ours: str
+) -> None:
+    """Every code has one meaning: refused, not logged in, come back later, or our mistake."""
+    error = database_error(api_error(code, details), is_user=True)
+
+    assert (type(error), error.code) == (kind, ours)
+
+
+def test_a_refused_secret_key_is_not_the_callers_fault() -> None:
+    """When the service itself is not let in, the caller is not told to log in."""
+    assert database_error(api_error("PGRST301"), is_user=False).code == "service_misconfigured"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "ours"),
+    [
+        ("413", Refused, "file_too_large"),
+        ("403", Refused, "service_misconfigured"),
+        ("404", Refused, "service_misconfigured"),
+        ("415", Refused, "service_misconfigured"),
+        ("400", Defect, "internal_error"),
+        (500, Unavailable, "storage_unavailable"),
+        (429, Unavailable, "storage_unavailable"),
+        (544, Unavailable, "storage_unavailable"),
+        (502, Unavailable, "storage_unavailable"),
+    ],
+)
+def test_storage_errors_become_ours(status: str | int, kind: type[EngineError], ours: str) -> None:
+    """The status in the body counts, as text or as a number."""
+    error = storage_error(StorageApiError("message", "code", status))
+
+    assert (type(error), error.code) == (kind, ours)
+
+
+def session(transport: httpx.MockTransport, token: str | None = None) -> SupabaseSession:
+    """A caller whose requests go to the transport."""
+    http = httpx.AsyncClient(transport=transport)
+    return SupabaseSession(http, SETTINGS, "sb_publishable_x", token)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        httpx.Response(200, text="<html>Welcome</html>"),
+        httpx.Response(200, json=[]),
+        httpx.Response(502, text="<html>Bad gateway</html>"),
+        httpx.Response(504, json={"code": "PGRST003", "message": "pool"}),
+    ],
+)
+async def test_an_answer_of_some_gateway_is_unavailability(reply: httpx.Response) -> None:
+    """Pages in the way, with whatever status, mean: come back later."""
+    caller = session(httpx.MockTransport(lambda _: reply))
+
+    with pytest.raises(Unavailable):
+        await caller.call("f", {}, ANSWER)
+
+
+async def test_an_answer_of_another_shape_is_a_defect_without_data() -> None:
+    """An answer beside the contract is our mistake; the log gets places, not values."""
+    reply = httpx.Response(200, json={"ok": "Åse Ødegård"})
+
+    with pytest.raises(Defect) as defect:
+        await session(httpx.MockTransport(lambda _: reply)).call("f", {}, ANSWER)
+
+    assert "ok" in str(defect.value.cause)
+    assert "Åse" not in str(defect.value.cause)
+
+
+@pytest.mark.parametrize(
+    ("error", "requests"),
+    [
+        (httpx.ReadError("lost"), 3),
+        (httpx.RemoteProtocolError("cut"), 3),
+        (httpx.ReadTimeout("slow"), 1),
+    ],
+)
+async def test_a_broken_connection_is_tried_again_but_not_for_ever(
+    error: httpx.TransportError, requests: int
+) -> None:
+    """A lost message is repeated twice; a time-out is not, for it would only add load."""
+    seen: list[httpx.Request] = []
+
+    def lose(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        raise error
+
+    with pytest.raises(Unavailable):
+        await session(httpx.MockTransport(lose)).call("f", {}, ANSWER)
+
+    assert len(seen) == requests
+
+
+async def test_a_call_that_must_not_be_repeated_is_not() -> None:
+    """call_once sends one request, whatever becomes of it."""
+    seen: list[httpx.Request] = []
+
+    def lose(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        raise httpx.ReadError("lost")
+
+    with pytest.raises(Unavailable):
+        await session(httpx.MockTransport(lose)).call_once("f", {}, ANSWER)
+
+    assert len(seen) == 1
+
+
+async def test_interleaved_callers_keep_their_own_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many calls under way at once on one connection, each carries the token of its caller."""
+    seen: dict[str, tuple[str, str]] = {}
+
+    async def note(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        caller = json.loads(request.content)["caller"]
+        seen[caller] = (request.headers["authorization"], request.headers["apikey"])
+        return httpx.Response(200, json={"ok": True})
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(note))
+    connection = SupabaseConnection(SETTINGS)
+    monkeypatch.setattr(connection, "_http", lambda: http)
+    tokens = {str(uuid4()): f"a.{number}.c" for number in range(20)}
+    users = [connection.as_user(token) for token in tokens.values()]
+
+    await asyncio.gather(
+        *(
+            user.call("f", {"caller": caller}, ANSWER)
+            for caller, user in zip(tokens, users, strict=True)
+        ),
+        connection.as_service().call("f", {"caller": "service"}, ANSWER),
+    )
+
+    assert seen.pop("service") == ("Bearer sb_secret_x", "sb_secret_x")
+    assert seen == {
+        caller: (f"Bearer {token}", "sb_publishable_x") for caller, token in tokens.items()
+    }
+
+
+def test_each_event_loop_has_connections_of_its_own() -> None:
+    """Connections opened in one loop are never used in another, as after a fork."""
+    connection = SupabaseConnection(SETTINGS)
+
+    async def client_and_close() -> httpx.AsyncClient:
+        client = connection._http()  # noqa: SLF001  # the object whose life is tested
+        assert connection._http() is client  # noqa: SLF001
+        await connection.aclose()
+        return client
+
+    assert asyncio.run(client_and_close()) is not asyncio.run(client_and_close())
