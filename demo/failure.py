@@ -1,7 +1,7 @@
 """What ends the demo early."""
 
 
-class DemoFailure(Exception):
+class DemoFailure(Exception):  # noqa: N818 - it ends the demo, it is not a fault of the program
     """Something did not happen as promised; the message says what."""
 
 

@@ -1,4 +1,4 @@
-"""One organisation's export: two coordinators at once, a retry, a lost key, and the file in the accountant's hands."""
+"""One organisation's export: two coordinators at once, a retry, a lost key, and the file."""
 
 import hashlib
 import time
@@ -23,7 +23,7 @@ _DAYS = 60
 def tell(
     console: Console, stack: EmbeddedStack, example: Example, organization_id: UUID, output: Path
 ) -> None:
-    """Export the organisation's claims as its coordinators would, and check every promise on the way.
+    """Export the claims as the coordinators would, and check every promise on the way.
 
     Raises:
         DemoFailure: something was not as promised.

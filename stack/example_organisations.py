@@ -1,14 +1,14 @@
-"""Two organisations to look at: Blindeforbundet on Xledger and HLF on Dynamics, with people, rules and claims.
+"""Two organisations to look at: Blindeforbundet on Xledger and HLF on Dynamics.
 
-All names, codes and amounts are made up. Claims are dated back from today, so that the example never grows old.
+People, codes and amounts are made up. Claims are dated back from today, so that the example never
+grows old.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -279,6 +279,7 @@ HLF = Example(
 )
 
 EXAMPLES = (BLINDEFORBUNDET, HLF)
+_DAYS_TO_APPROVAL = 5
 
 
 def add_example_organisations(stack: EmbeddedStack) -> dict[str, UUID]:
@@ -299,8 +300,8 @@ def _add(stack: EmbeddedStack, example: Example) -> UUID:
         organization_id = _add_organisation(owner, example)
         for person in example.people:
             owner.execute(
-                "insert into public.organization_members (organization_id, user_id, role, display_name)"
-                " values (%s, %s, %s, %s)",
+                "insert into public.organization_members"
+                " (organization_id, user_id, role, display_name) values (%s, %s, %s, %s)",
                 [organization_id, user_ids[person.email], person.role, person.name],
             )
         for claim in example.claims:
@@ -309,36 +310,45 @@ def _add(stack: EmbeddedStack, example: Example) -> UUID:
 
 
 def _add_organisation(owner: psycopg.Connection, example: Example) -> UUID:
-    row = owner.execute(
-        "insert into public.organizations (name) values (%s) returning id", [example.name]
-    ).fetchone()
-    assert row is not None, "insert ... returning gives a row"
-    organization_id: UUID = row[0]
+    organization_id = uuid4()
     owner.execute(
-        "insert into public.export_targets (organization_id, target, format, settings) values (%s, %s, %s, %s)",
+        "insert into public.organizations (id, name) values (%s, %s)",
+        [organization_id, example.name],
+    )
+    owner.execute(
+        "insert into public.export_targets (organization_id, target, format, settings)"
+        " values (%s, %s, %s, %s)",
         [organization_id, example.target, example.format, json.dumps(example.settings)],
     )
-    rules = [
-        ("expense", expense_type, account, "none")
-        for expense_type, account in example.accounts.items()
-    ]
-    rules.append(("payable", None, example.payable_account, example.payable_subledger))
-    for side, expense_type, account, subledger in rules:
-        owner.execute(
-            "insert into public.export_posting_rules"
-            " (organization_id, target, side, expense_type, account_code, subledger) values (%s, %s, %s, %s, %s, %s)",
-            [organization_id, example.target, side, expense_type, account, subledger],
-        )
+    for expense_type, account in example.accounts.items():
+        _add_rule(owner, organization_id, example, ("expense", expense_type, account, "none"))
+    payable = ("payable", None, example.payable_account, example.payable_subledger)
+    _add_rule(owner, organization_id, example, payable)
     return organization_id
 
 
+def _add_rule(
+    owner: psycopg.Connection,
+    organization_id: UUID,
+    example: Example,
+    rule: tuple[str, str | None, str, str],
+) -> None:
+    owner.execute(
+        "insert into public.export_posting_rules"
+        " (organization_id, target, side, expense_type, account_code, subledger)"
+        " values (%s, %s, %s, %s, %s, %s)",
+        [organization_id, example.target, *rule],
+    )
+
+
 def _add_claim(owner: psycopg.Connection, organization_id: UUID, claim: Claim) -> None:
-    row = owner.execute(
-        "insert into public.expense_claims (organization_id, claim_number, claimant_name, claimant_number, purpose,"
-        " dimensions, status, approved_at)"
-        " values (%s, %s, %s, %s, %s, %s, %s, case when %s = 'approved' then now() - make_interval(days => %s) end)"
-        " returning id",
+    claim_id = uuid4()
+    owner.execute(
+        "insert into public.expense_claims (id, organization_id, claim_number, claimant_name,"
+        " claimant_number, purpose, dimensions, status, approved_at) values (%s, %s, %s, %s, %s, %s,"
+        " %s, %s, case when %s = 'approved' then now() - make_interval(days => %s) end)",
         [
+            claim_id,
             organization_id,
             claim.number,
             claim.claimant,
@@ -349,22 +359,27 @@ def _add_claim(owner: psycopg.Connection, organization_id: UUID, claim: Claim) -
             claim.status,
             claim.days_ago,
         ],
-    ).fetchone()
-    assert row is not None, "insert ... returning gives a row"
-    expense_date = date.today() - timedelta(days=claim.days_ago + 5)  # noqa: DTZ011 - a date to look at, nothing depends on it
+    )
     for number, line in enumerate(claim.lines, start=1):
-        owner.execute(
-            "insert into public.expense_claim_lines (claim_id, line_number, expense_type, description, expense_date,"
-            " amount, quantity, unit, dimensions) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                row[0],
-                number,
-                line.expense_type,
-                line.description,
-                expense_date,
-                line.amount,
-                line.quantity,
-                "km" if line.quantity else None,
-                json.dumps(line.dimensions),
-            ],
-        )
+        _add_line(owner, claim_id, number, line, claim.days_ago + _DAYS_TO_APPROVAL)
+
+
+def _add_line(
+    owner: psycopg.Connection, claim_id: UUID, number: int, line: Line, days_ago: int
+) -> None:
+    owner.execute(
+        "insert into public.expense_claim_lines (claim_id, line_number, expense_type, description,"
+        " expense_date, amount, quantity, unit, dimensions)"
+        " values (%s, %s, %s, %s, current_date - %s, %s, %s, %s, %s)",
+        [
+            claim_id,
+            number,
+            line.expense_type,
+            line.description,
+            days_ago,
+            line.amount,
+            line.quantity,
+            "km" if line.quantity else None,
+            json.dumps(line.dimensions),
+        ],
+    )

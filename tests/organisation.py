@@ -207,7 +207,7 @@ def call(connection: psycopg.Connection, function: str, **arguments: object) -> 
 _ARRAYS = {"p_claim_ids"}
 
 
-def begin(
+def begin(  # noqa: PLR0913 - the request of begin_export
     connection: psycopg.Connection,
     organisation: Organisation,
     period: tuple[str | None, str] = OCTOBER,

@@ -110,7 +110,7 @@ def test_members_see_their_own_claims_only(organisation: Organisation) -> None:
 
 
 def test_nobody_without_a_login_reads_anything(organisation: Organisation) -> None:
-    """anon has no right on any table or view, whatever the project's default grants are."""
+    """Anon has no right on any table or view, whatever the project's default grants are."""
     with organisation.database.connect("anon") as nobody:
         for table in [
             *READABLE,

@@ -272,7 +272,7 @@ def test_period_ends_are_inclusive_days_in_the_organisations_time_zone(
     organisation: Organisation, coordinator: psycopg.Connection
 ) -> None:
     """A claim approved at 23:30 Norwegian time on the last day belongs to it, one half an hour later does not."""
-    from datetime import UTC, datetime  # noqa: PLC0415 - local to this test
+    from datetime import UTC, datetime
 
     inside = organisation.add_claim(approved_at=datetime(2026, 10, 31, 22, 30, tzinfo=UTC))
     organisation.add_claim(approved_at=datetime(2026, 10, 31, 23, 0, tzinfo=UTC))
@@ -287,7 +287,7 @@ def test_open_start_takes_everything_until_the_end(
     organisation: Organisation, coordinator: psycopg.Connection
 ) -> None:
     """Without period_from nothing old is forgotten."""
-    from datetime import UTC, datetime  # noqa: PLC0415 - local to this test
+    from datetime import UTC, datetime
 
     old = organisation.add_claim(approved_at=datetime(2021, 1, 1, tzinfo=UTC))
 

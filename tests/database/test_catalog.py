@@ -75,13 +75,17 @@ def test_every_definer_function_says_why(query: Any) -> None:
     [
         (
             "table or view",
-            f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where {OURS}"
-            " and c.relkind in ('r', 'v', 'p') and obj_description(c.oid, 'pg_class') is null",
+            (
+                f"select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where {OURS}"
+                " and c.relkind in ('r', 'v', 'p') and obj_description(c.oid, 'pg_class') is null"
+            ),
         ),
         (
             "function",
-            f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"
-            " and obj_description(p.oid, 'pg_proc') is null",
+            (
+                f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"
+                " and obj_description(p.oid, 'pg_proc') is null"
+            ),
         ),
         (
             "schema",
@@ -89,10 +93,12 @@ def test_every_definer_function_says_why(query: Any) -> None:
         ),
         (
             "nullable column of the engine",
-            "select c.relname || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid"
-            " join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public' and c.relkind = 'r' and c.relname like 'export\\_%'"
-            " and a.attnum > 0 and not a.attisdropped and not a.attnotnull and a.attname !~ '_at$|^file_|^content_type$|^delete|_count$|^error_detail$'"
-            " and col_description(c.oid, a.attnum) is null",
+            (
+                "select c.relname || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid"
+                " join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public' and c.relkind = 'r' and c.relname like 'export\\_%'"
+                " and a.attnum > 0 and not a.attisdropped and not a.attnotnull and a.attname !~ '_at$|^file_|^content_type$|^delete|_count$|^error_detail$'"
+                " and col_description(c.oid, a.attnum) is null"
+            ),
         ),
     ],
 )
@@ -137,7 +143,7 @@ def test_no_function_is_overloaded(query: Any) -> None:
 
 def test_every_update_and_delete_has_a_where(query: Any) -> None:
     """Hosted sessions refuse an update or delete without where, also inside functions."""
-    import re  # noqa: PLC0415 - local to this test
+    import re
 
     bodies = query(
         f"select p.prosrc from pg_proc p join pg_namespace n on n.oid = p.pronamespace where {OURS}"

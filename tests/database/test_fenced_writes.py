@@ -500,7 +500,7 @@ def test_same_holder_name_is_not_the_same_acquisition(
 ) -> None:
     """The token tells two acquisitions by one holder apart."""
     organisation.add_claims(1)
-    from uuid import uuid4  # noqa: PLC0415 - local to this test
+    from uuid import uuid4
 
     holder = uuid4()
     first = begin(coordinator, organisation, invocation=holder)

@@ -33,11 +33,15 @@ EDITS = [
     "update public.export_locks set fencing_token = 0",
     "update public.export_locks set fencing_token = 99",
     "update public.export_counters set last_value = 0",
-    "insert into public.export_runs (organization_id, run_number, trigger, target, format, period_to, time_zone, cut_off,"
-    " export_date, configuration) select organization_id, 99, 'cli', target, format, period_to, time_zone, cut_off,"
-    " export_date, configuration from public.export_runs",
-    "insert into public.export_run_claims (run_id, position, organization_id, claim_id, voucher_number, document, amount,"
-    " currency) select run_id, 2, organization_id, gen_random_uuid(), 2, document, amount, currency from public.export_run_claims",
+    (
+        "insert into public.export_runs (organization_id, run_number, trigger, target, format, period_to, time_zone, cut_off,"
+        " export_date, configuration) select organization_id, 99, 'cli', target, format, period_to, time_zone, cut_off,"
+        " export_date, configuration from public.export_runs"
+    ),
+    (
+        "insert into public.export_run_claims (run_id, position, organization_id, claim_id, voucher_number, document, amount,"
+        " currency) select run_id, 2, organization_id, gen_random_uuid(), 2, document, amount, currency from public.export_run_claims"
+    ),
 ]
 
 
@@ -79,11 +83,9 @@ def test_history_is_not_deleted(organisation: Organisation, table: str, verb: st
 )
 def test_even_the_engine_cannot_break_the_law(organisation: Organisation, edit: str) -> None:
     """With the engine's own mark set, illegal transitions and changes of frozen facts are still refused."""
-    with (
-        organisation.database.connect("postgres", autocommit=False) as owner,
-        pytest.raises(psycopg.Error) as error,
-    ):
-        owner.execute("select export_engine.open_for_writing()")
+    owner = organisation.database.connect("postgres", autocommit=False)
+    owner.execute("select export_engine.open_for_writing()")
+    with pytest.raises(psycopg.Error) as error:
         owner.execute(edit.encode())
 
     assert error.value.diag.message_detail in {"illegal_transition", "history_is_protected"}
@@ -179,8 +181,10 @@ def test_bad_configuration_is_refused_when_it_is_saved(
         "update public.export_targets set on_problem = 'ignore'",
         "update public.export_posting_rules set account_code = ''",
         "update public.export_posting_rules set expense_type = null where side = 'expense'",
-        "insert into public.export_posting_rules (organization_id, target, side, account_code)"
-        " select organization_id, target, 'payable', '2400' from public.export_targets",
+        (
+            "insert into public.export_posting_rules (organization_id, target, side, account_code)"
+            " select organization_id, target, 'payable', '2400' from public.export_targets"
+        ),
     ],
 )
 def test_bad_configuration_violates_a_named_constraint(

@@ -116,7 +116,7 @@ def test_manual_run_goes_from_pending_to_completed(
 def test_engine_run_is_not_completed_without_its_file(
     organisation: Organisation, service: psycopg.Connection
 ) -> None:
-    """completed without a stored hash is refused unless the run was exported by hand."""
+    """Completed without a stored hash is refused unless the run was exported by hand."""
     [claim_id] = organisation.add_claims(1)
     started = update(service, create(service, organisation), "processing", [claim_id])
 
@@ -187,7 +187,7 @@ def test_final_claims_must_have_been_reserved(
 def test_failed_releases_every_claim(
     organisation: Organisation, service: psycopg.Connection
 ) -> None:
-    """failed keeps no claims, and says why."""
+    """Failed keeps no claims, and says why."""
     claim_ids = organisation.add_claims(2)
     started = update(service, create(service, organisation), "processing", claim_ids)
     token = started["fencing_token"]
@@ -311,7 +311,7 @@ def test_history_is_newest_first_and_walks_by_offset(
 def test_history_refuses_absurd_pages(
     organisation: Organisation, coordinator: psycopg.Connection, limit: int | None, offset: int
 ) -> None:
-    """limit is 1 to 200, offset is not negative."""
+    """Limit is 1 to 200, offset is not negative."""
     with pytest.raises(psycopg.Error) as error:
         call(
             coordinator,
@@ -436,11 +436,8 @@ def test_unknown_and_foreign_runs_get_the_same_404(
     }
 
 
-def test_find_runs_by_claim_id_uses_one_index(
-    organisation: Organisation, service: psycopg.Connection
-) -> None:
+def test_find_runs_by_claim_id_uses_one_index(organisation: Organisation) -> None:
     """The hot path reads the claim index and never scans the memberships."""
-    organisation.execute("set enable_seqscan = on")
     plan = "\n".join(
         row[0]
         for row in organisation.execute(

@@ -70,7 +70,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_in_one_direction(package: str) -> None:
-    """exporters imports nothing of ours, functions only exporters, and nobody imports demo or tests."""
+    """Exporters import nothing of ours, functions only exporters, and nobody imports demo or tests."""
     ours = {*PACKAGES, "tests"}
     found = {
         (module, name.split(".")[0])
