@@ -1,4 +1,4 @@
-"""`make demo`: set everything up, act as the mobile app, show what happened, leave no process behind."""
+"""`make demo`: start everything, act as the mobile app, show what happened, stop everything."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""The mobile app: signs a coordinator in and talks to the functions, as an app developer would write it."""
+"""The mobile app: signs a coordinator in and talks to the functions."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -243,6 +243,34 @@ def test_left_out_claims_of_a_page_are_not_reserved_again_by_the_same_run(
     assert claim_ids(begin(coordinator, organisation)["claims"]) == [str(wanted[0])]
 
 
+def test_claims_approved_at_the_same_instant_are_paged_once(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """A bulk approval gives all claims one timestamp: pages go on by id, also past one that was left out."""
+    wanted = organisation.add_claims(5, spacing=timedelta(0))
+    begun = begin(coordinator, organisation)
+    reasons = [
+        {
+            "claim_id": claim["claim_id"],
+            "code": "no_lines",
+            "field": "lines",
+            "message": "No lines.",
+        }
+        for claim in begun["claims"]
+    ]
+    call(
+        service,
+        "leave_out_export_claims",
+        p_run_id=begun["run"]["run_id"],
+        p_fencing_token=begun["fencing_token"],
+        p_left_out=reasons,
+    )
+
+    claims = reserve_all(service, begun)
+
+    assert sorted(claim_ids(claims)) == sorted(str(claim_id) for claim_id in wanted)
+
+
 def test_takeover_in_the_middle_of_the_pages_reserves_the_rest(
     organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
 ) -> None:
