@@ -345,8 +345,9 @@ def _add_claim(owner: psycopg.Connection, organization_id: UUID, claim: Claim) -
     claim_id = uuid4()
     owner.execute(
         "insert into public.expense_claims (id, organization_id, claim_number, claimant_name,"
-        " claimant_number, purpose, dimensions, status, approved_at) values (%s, %s, %s, %s, %s, %s,"
-        " %s, %s, case when %s = 'approved' then now() - make_interval(days => %s) end)",
+        " claimant_number, purpose, dimensions, status, approved_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s,"
+        " case when %s = 'approved' then now() - make_interval(days => %s) end)",
         [
             claim_id,
             organization_id,
