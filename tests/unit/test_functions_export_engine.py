@@ -282,13 +282,15 @@ async def test_an_own_hopeless_run_is_the_callers_answer() -> None:
 
 async def test_a_transient_fault_leaves_the_run_to_takeover() -> None:
     """Storage away is no reason to fail a run: nothing is said to the database."""
-    guard = ScriptedGuard(granted())
+    grant = granted()
+    guard = ScriptedGuard(grant)
     storage = SlowStorage(error=Unavailable("storage_unavailable"))
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as fault:
         await engine_of(guard, storage).export(SCOPE, key="k", token="a.b.c")
 
     assert guard.calls == ["begin"]
+    assert (fault.value.run_id, fault.value.retry_after) == (grant.run.run_id, 60)
 
 
 async def test_a_refused_file_lets_the_claims_go() -> None:
