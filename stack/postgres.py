@@ -105,6 +105,7 @@ class PostgresServer:
 
     def __init__(self, directory: Path, port: int, *, durable: bool) -> None:
         self._account = _unprivileged_account()
+        directory.mkdir(parents=True, exist_ok=True)
         self._home = reachable(directory)
         self._data = self._home / "data"
         self._password_file = self._home / "password"
