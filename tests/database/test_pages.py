@@ -271,6 +271,33 @@ def test_claims_approved_at_the_same_instant_are_paged_once(
     assert sorted(claim_ids(claims)) == sorted(str(claim_id) for claim_id in wanted)
 
 
+def test_successor_does_not_get_what_was_left_out(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """A claim that the dead worker left out stays left out, so that the same file comes out."""
+    wanted = organisation.add_claims(2)
+    first = begin(coordinator, organisation)
+    call(
+        service,
+        "leave_out_export_claims",
+        p_run_id=first["run"]["run_id"],
+        p_fencing_token=first["fencing_token"],
+        p_left_out=[
+            {
+                "claim_id": str(wanted[0]),
+                "code": "no_lines",
+                "field": "lines",
+                "message": "No lines.",
+            }
+        ],
+    )
+    organisation.expire_lease()
+
+    second = begin(coordinator, organisation)
+
+    assert (second["outcome"], claim_ids(second["claims"])) == ("resumed", [str(wanted[1])])
+
+
 def test_takeover_in_the_middle_of_the_pages_reserves_the_rest(
     organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
 ) -> None:

@@ -446,3 +446,31 @@ def test_find_runs_by_claim_id_uses_one_index(organisation: Organisation) -> Non
     )
 
     assert "export_run_claims_claim_id_idx" in plan or "export_run_claims_live_key" in plan
+
+
+def test_completed_reversal_lets_a_claim_be_entered_again_as_the_next_generation(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """A claim stays entered until the run that reverses it is completed; then it is eligible as generation 2."""
+    [claim_id] = organisation.add_claims(1)
+    complete(organisation, begin(coordinator, organisation))
+    reversing = update(service, create(service, organisation, p_origin="manual"), "processing", [])
+    owner = organisation.database.connect("postgres", autocommit=False)
+    owner.execute("select export_engine.open_for_writing()")
+    owner.execute(
+        "insert into public.export_run_claims (run_id, position, organization_id, claim_id, kind, generation,"
+        " voucher_number, document, amount, currency) select %s, 1, organization_id, claim_id, 'reversal', 1, 2,"
+        " document, amount, currency from public.export_run_claims",
+        [reversing["run_id"]],
+    )
+    owner.commit()
+    entered = "select claim_id from export_engine.entered_claims"
+    assert organisation.execute(entered) == [(claim_id,)]
+
+    update(service, reversing, "completed", [claim_id], p_fencing_token=reversing["fencing_token"])
+
+    assert organisation.execute(entered) == []
+    again = begin(coordinator, organisation)
+    assert [claim["generation"] for claim in again["claims"]] == [2]
+    assert complete(organisation, again)["run"]["status"] == "completed"
+    assert begin(coordinator, organisation)["outcome"] == "nothing_to_export"
