@@ -45,7 +45,7 @@ def test_a_program_ends_with_the_process_that_started_it(tmp_path: Path) -> None
         "program.start(); print(program.pid, flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}  # noqa: PTH109 - as pytest was started
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - our own script, with this Python
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         cwd=tmp_path,
