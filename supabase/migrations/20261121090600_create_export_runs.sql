@@ -140,7 +140,7 @@ comment on column public.export_runs.cursor_approved_at is 'Where reserving stop
 comment on column public.export_runs.cursor_claim_id is 'Where reserving stopped; null before the first page.';
 comment on column public.export_runs.reserved_totals is 'Sum of all claims ever reserved by this run, per currency: {"NOK": "123.45"}.';
 comment on column public.export_runs.left_out_totals is 'Sum of the claims that were left out, per currency.';
-comment on column public.export_runs.skipped_count is 'Eligible claims that somebody was editing when the run was sealed; they stay eligible.';
+comment on column public.export_runs.skipped_count is 'Eligible claims that somebody was editing when their page was reserved; they stay eligible.';
 comment on column public.export_runs.claim_count is 'Claims in the file; null until completed. Always reserved_count - left_out_count for the engine''s runs.';
 comment on column public.export_runs.totals is 'Sum of the claims in the file, per currency; null until completed.';
 comment on column public.export_runs.file_sha256 is 'Hash of the stored bytes; null until completed, and for manual runs without a file.';

@@ -62,8 +62,8 @@ comment on column public.export_run_claims.released_at is 'Null while the member
 -- I1: at most one live entry (and one live reversal) per claim and generation, whatever happens above.
 create unique index export_run_claims_live_key on public.export_run_claims (claim_id, kind, generation)
 where released_at is null;
--- The hot path "in which runs is this claim", released memberships included.
-create index export_run_claims_claim_id_idx on public.export_run_claims (claim_id);
+-- The hot path "in which runs is this claim", released memberships included; and "this claim in this run".
+create index export_run_claims_claim_id_run_id_idx on public.export_run_claims (claim_id, run_id);
 
 create function export_engine.keep_membership_law()
 returns trigger

@@ -232,14 +232,7 @@ as $$
 declare
   v_run public.export_runs;
 begin
-  update public.export_runs
-  set
-    sealed_at = clock_timestamp(),
-    skipped_count = export_engine.count_eligible_claims(
-      p_run.organization_id, export_engine.approved_from(p_run), export_engine.approved_before(p_run)
-    )
-  where id = p_run.id
-  returning * into v_run;
+  update public.export_runs set sealed_at = clock_timestamp() where id = p_run.id returning * into v_run;
   perform export_engine.record_event(
     v_run, 'sealed', v_run.attempt_by,
     jsonb_build_object('claims', v_run.reserved_count, 'totals', v_run.reserved_totals, 'skipped', v_run.skipped_count)
@@ -248,7 +241,7 @@ begin
 end;
 $$;
 
-comment on function export_engine.seal_run is 'From now on nothing joins the run. Counts the claims that were skipped because somebody edits them.';
+comment on function export_engine.seal_run is 'From now on nothing joins the run.';
 
 create function export_engine.latest_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date)
 returns jsonb
@@ -299,6 +292,25 @@ $$;
 
 comment on function export_engine.next_claims is 'Locks the next page of eligible claims after the run''s cursor; claim_ids is null when there is none.';
 
+create function export_engine.count_skipped(p_run public.export_runs, p_until_approved_at timestamptz, p_until_claim_id uuid)
+returns integer
+language sql
+stable
+security invoker
+set search_path = ''
+return export_engine.count_eligible_claims(
+  p_run.organization_id,
+  export_engine.approved_from(p_run),
+  export_engine.approved_before(p_run),
+  coalesce(p_run.cursor_approved_at, '-infinity'::timestamptz),
+  coalesce(p_run.cursor_claim_id, '00000000-0000-0000-0000-000000000000'::uuid),
+  p_until_approved_at,
+  p_until_claim_id
+);
+
+comment on function export_engine.count_skipped is
+  'Claims after the run''s cursor and up to a position that the page left out because somebody is editing them.';
+
 create function export_engine.reserve_next(p_run public.export_runs)
 returns public.export_runs
 language plpgsql
@@ -309,16 +321,25 @@ as $$
 declare
   v_run public.export_runs := p_run;
   v_page record;
+  v_is_last boolean;
 begin
-  select * into v_page from export_engine.next_claims(v_run);
+  select * into v_page from export_engine.next_claims(p_run);
+  v_is_last := coalesce(cardinality(v_page.claim_ids), 0) < export_engine.page_size();
   if v_page.claim_ids is not null then
-    v_run := export_engine.reserve_claims(v_run, v_page.claim_ids);
-    update public.export_runs
-    set cursor_approved_at = v_page.last_approved_at, cursor_claim_id = v_page.last_claim_id
-    where id = v_run.id
-    returning * into v_run;
+    v_run := export_engine.reserve_claims(p_run, v_page.claim_ids);
   end if;
-  if coalesce(cardinality(v_page.claim_ids), 0) < export_engine.page_size() then
+  update public.export_runs
+  set
+    cursor_approved_at = coalesce(v_page.last_approved_at, cursor_approved_at),
+    cursor_claim_id = coalesce(v_page.last_claim_id, cursor_claim_id),
+    skipped_count = skipped_count + export_engine.count_skipped(
+      p_run,
+      case when v_is_last then 'infinity' else v_page.last_approved_at end,
+      coalesce(v_page.last_claim_id, '00000000-0000-0000-0000-000000000000'::uuid)
+    )
+  where id = v_run.id
+  returning * into v_run;
+  if v_is_last then
     v_run := export_engine.seal_run(v_run);
   end if;
   return v_run;
@@ -444,27 +465,36 @@ set search_path = ''
 as $$
 declare
   v_run public.export_runs := p_run;
-  v_wanted integer := coalesce(jsonb_array_length(p_left_out), 0);
-  v_known integer;
+  v_positions integer[];
+  v_reasons jsonb;
   v_count integer;
   v_totals jsonb;
 begin
-  if v_wanted = 0 then
+  if coalesce(jsonb_array_length(p_left_out), 0) = 0 then
     return v_run;
   end if;
-  if v_wanted > export_engine.page_size() then
+  if jsonb_array_length(p_left_out) > export_engine.page_size() then
     perform export_engine.refuse(
       413, 'too_many_claims', format('At most %s claims can be left out at once.', export_engine.page_size()),
       'Send them in pages.'
     );
   end if;
-  select count(distinct m.claim_id) into v_known
-  from public.export_run_claims as m
-  where
-    m.run_id = p_run.id
-    and m.outcome in ('included', 'left_out')
-    and m.claim_id in (select (item ->> 'claim_id')::uuid from jsonb_array_elements(p_left_out) as item);
-  if v_known <> v_wanted then
+  -- One index look-up per claim, and then by position: a join of the list with the run's members is a nested loop over
+  -- both as long as nobody has analysed the table.
+  select array_agg(found.position), jsonb_object_agg(coalesce(found.position, 0), found.reason)
+  into v_positions, v_reasons
+  from (
+    select
+      (
+        select m.position
+        from public.export_run_claims as m
+        where m.claim_id = (item.value ->> 'claim_id')::uuid and m.run_id = p_run.id and m.outcome in ('included', 'left_out')
+        limit 1
+      ) as position,
+      item.value as reason
+    from jsonb_array_elements(p_left_out) as item
+  ) as found;
+  if array_position(v_positions, null) is not null then
     perform export_engine.refuse(
       422, 'claims_not_in_run', 'Only claims of this run can be left out of it.', 'Read the run''s claims again.'
     );
@@ -475,11 +505,10 @@ begin
     set
       outcome = 'left_out',
       released_at = clock_timestamp(),
-      reason_code = item.value ->> 'code',
-      reason_field = left(item.value ->> 'field', 100),
-      reason_message = left(item.value ->> 'message', 1000)
-    from jsonb_array_elements(p_left_out) as item
-    where m.run_id = p_run.id and m.outcome = 'included' and m.claim_id = (item.value ->> 'claim_id')::uuid
+      reason_code = v_reasons -> m.position::text ->> 'code',
+      reason_field = left(v_reasons -> m.position::text ->> 'field', 100),
+      reason_message = left(v_reasons -> m.position::text ->> 'message', 1000)
+    where m.run_id = p_run.id and m.position = any (v_positions) and m.outcome = 'included'
     returning m.amount, m.currency
   ),
   summed as (
@@ -512,6 +541,7 @@ revoke execute on function export_engine.reserve_claims(public.export_runs, uuid
 revoke execute on function export_engine.seal_run(public.export_runs) from public;
 revoke execute on function export_engine.latest_run(uuid, text, date, date) from public;
 revoke execute on function export_engine.next_claims(public.export_runs) from public;
+revoke execute on function export_engine.count_skipped(public.export_runs, timestamptz, uuid) from public;
 revoke execute on function export_engine.reserve_next(public.export_runs) from public;
 revoke execute on function export_engine.members_page(public.export_runs, integer) from public;
 revoke execute on function export_engine.release_page(public.export_runs) from public;

@@ -151,13 +151,24 @@ def test_claims_that_cannot_be_reserved_refuse_the_whole_update(
     draft = organisation.add_claim(status="draft")
     run = create(service, organisation)
 
-    for bad in (foreign, draft, uuid4()):
+    exported = organisation.add_claim()
+    with organisation.as_service() as other_service:
+        manual = create(other_service, organisation, p_origin="manual")
+        taken = update(other_service, manual, "processing", [exported])
+        update(
+            other_service, taken, "completed", [exported], p_fencing_token=taken["fencing_token"]
+        )
+
+    for bad in (foreign, draft, exported, uuid4()):
         with pytest.raises(psycopg.Error) as error:
             update(service, run, "processing", [claim_id, bad])
         assert refusal(error) == "claims_not_reservable"
         assert str(bad) in str(error.value)
 
-    assert organisation.execute("select status from public.export_runs") == [("pending",)]
+    assert organisation.execute("select status from public.export_runs order by run_number") == [
+        ("pending",),
+        ("completed",),
+    ]
     assert organisation.execute(
         "select run_id from public.export_locks where organization_id = %s", organisation.id
     ) == [(None,)]
@@ -437,7 +448,7 @@ def test_unknown_and_foreign_runs_get_the_same_404(
 
 
 def test_find_runs_by_claim_id_uses_one_index(organisation: Organisation) -> None:
-    """The hot path reads the claim index and never scans the memberships."""
+    """The hot path is one look-up in the claim's index and never scans the memberships."""
     plan = "\n".join(
         row[0]
         for row in organisation.execute(
@@ -445,7 +456,7 @@ def test_find_runs_by_claim_id_uses_one_index(organisation: Organisation) -> Non
         )
     )
 
-    assert "export_run_claims_claim_id_idx" in plan or "export_run_claims_live_key" in plan
+    assert "export_run_claims_claim_id_run_id_idx" in plan or "export_run_claims_live_key" in plan
 
 
 def test_completed_reversal_lets_a_claim_be_entered_again_as_the_next_generation(
