@@ -103,6 +103,27 @@ $$;
 
 comment on function export_engine.renew_export_lock is 'Says that the worker is alive. Definer, because no API role may write the tables.';
 
+create function export_engine.release_export_lock(p_run_id uuid, p_fencing_token bigint)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_run public.export_runs := export_engine.hold_run(p_run_id, p_fencing_token);
+begin
+  update public.export_locks
+  set acquired_at = least(acquired_at, clock_timestamp() - interval '1 second'), expires_at = clock_timestamp()
+  where organization_id = v_run.organization_id;
+  return jsonb_build_object('run', export_engine.run_json(v_run));
+end;
+$$;
+
+comment on function export_engine.release_export_lock is
+  'Says that the worker gives up, so that the next trigger need not wait for the end of the lease. The run and its members '
+  'stay as they are. Definer, because no API role may write the tables.';
+
 create function export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb)
 returns jsonb
 language plpgsql
@@ -357,6 +378,18 @@ $$;
 
 comment on function public.renew_export_lock is 'Extends the lease of a worker (service key).';
 
+create function public.release_export_lock(p_run_id uuid, p_fencing_token bigint)
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select export_engine.release_export_lock(p_run_id, p_fencing_token);
+$$;
+
+comment on function public.release_export_lock is 'Ends a worker''s lease early; the run waits to be taken over (service key).';
+
 create function public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb)
 returns jsonb
 language sql
@@ -403,6 +436,7 @@ revoke execute on function export_engine.hold_run(uuid, bigint) from public;
 revoke execute on function export_engine.hold_processing_run(uuid, bigint) from public;
 revoke execute on function export_engine.reserve_export_page(uuid, bigint, integer) from public;
 revoke execute on function export_engine.renew_export_lock(uuid, bigint) from public;
+revoke execute on function export_engine.release_export_lock(uuid, bigint) from public;
 revoke execute on function export_engine.leave_out_export_claims(uuid, bigint, jsonb) from public;
 revoke execute on function export_engine.check_attempt_role(public.export_runs) from public;
 revoke execute on function export_engine.check_stored_file(public.export_runs, jsonb) from public;
@@ -412,17 +446,20 @@ revoke execute on function export_engine.failure_answer(public.export_runs) from
 revoke execute on function export_engine.fail_export_run(uuid, bigint, text, jsonb, jsonb) from public;
 revoke execute on function public.reserve_export_page(uuid, bigint, integer) from public, anon, authenticated, service_role;
 revoke execute on function public.renew_export_lock(uuid, bigint) from public, anon, authenticated, service_role;
+revoke execute on function public.release_export_lock(uuid, bigint) from public, anon, authenticated, service_role;
 revoke execute on function public.leave_out_export_claims(uuid, bigint, jsonb) from public, anon, authenticated, service_role;
 revoke execute on function public.complete_export_run(uuid, bigint, jsonb, jsonb, jsonb) from public, anon, authenticated, service_role;
 revoke execute on function public.fail_export_run(uuid, bigint, text, jsonb, jsonb) from public, anon, authenticated, service_role;
 
 grant execute on function export_engine.reserve_export_page(uuid, bigint, integer) to service_role;
 grant execute on function export_engine.renew_export_lock(uuid, bigint) to service_role;
+grant execute on function export_engine.release_export_lock(uuid, bigint) to service_role;
 grant execute on function export_engine.leave_out_export_claims(uuid, bigint, jsonb) to service_role;
 grant execute on function export_engine.complete_export_run(uuid, bigint, jsonb, jsonb, jsonb) to service_role;
 grant execute on function export_engine.fail_export_run(uuid, bigint, text, jsonb, jsonb) to service_role;
 grant execute on function public.reserve_export_page(uuid, bigint, integer) to service_role;
 grant execute on function public.renew_export_lock(uuid, bigint) to service_role;
+grant execute on function public.release_export_lock(uuid, bigint) to service_role;
 grant execute on function public.leave_out_export_claims(uuid, bigint, jsonb) to service_role;
 grant execute on function public.complete_export_run(uuid, bigint, jsonb, jsonb, jsonb) to service_role;
 grant execute on function public.fail_export_run(uuid, bigint, text, jsonb, jsonb) to service_role;

@@ -168,6 +168,7 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "take_over_export_run",
         "reserve_export_page",
         "renew_export_lock",
+        "release_export_lock",
         "leave_out_export_claims",
         "complete_export_run",
         "fail_export_run",

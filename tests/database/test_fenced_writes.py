@@ -47,6 +47,17 @@ def _renew(
     )
 
 
+def _release(
+    service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int
+) -> dict[str, Any]:
+    return call(
+        service,
+        "release_export_lock",
+        p_run_id=begun["run"]["run_id"],
+        p_fencing_token=token,
+    )
+
+
 def _leave_out(
     service: psycopg.Connection, _: Organisation, begun: dict[str, Any], token: int
 ) -> dict[str, Any]:
@@ -101,7 +112,7 @@ def _update_status(
     )
 
 
-WRITES: list[Write] = [_reserve, _renew, _leave_out, _complete, _fail, _update_status]
+WRITES: list[Write] = [_reserve, _renew, _release, _leave_out, _complete, _fail, _update_status]
 
 
 def left_out(claim: dict[str, Any]) -> dict[str, Any]:
@@ -525,3 +536,19 @@ def test_failure_names_the_run_that_took_the_scope_before(
     failed = _fail(service, organisation, second, second["fencing_token"])
 
     assert failed["latest_run"] == first["run"]
+
+
+def test_released_lease_lets_the_next_trigger_continue_at_once(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """A worker that gives up need not be waited for: its run is resumed without the lease having run out."""
+    organisation.add_claims(1)
+    first = begin(coordinator, organisation)
+
+    _release(service, organisation, first, first["fencing_token"])
+    second = begin(coordinator, organisation)
+
+    assert (second["outcome"], second["claims"]) == ("resumed", first["claims"])
+    with pytest.raises(psycopg.Error) as error:
+        _release(service, organisation, first, first["fencing_token"])
+    assert error.value.diag.message_detail == "stale_token"
