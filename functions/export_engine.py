@@ -36,6 +36,7 @@ from functions.settings import Settings
 # Dead runs that one request clears away before its own; more than one is already rare.
 _MOST_BEGINS: Final = 5
 _SECONDS_UNTIL_NEXT_TRY: Final = 30
+_SECONDS_AFTER_RELEASE: Final = 5
 # The database's lease: what was left half-way can be continued when it is over.
 _LEASE_SECONDS: Final = 60
 # Refusals at the end of a run that no second attempt would change: its claims are let go.
@@ -119,7 +120,11 @@ class ExportEngine:
         run_id, token = granted.run.run_id, granted.fencing_token
         bind_contextvars(run_id=str(run_id))
         with _errors_naming(run_id), HashedFile() as content:
-            async with asyncio.timeout_at(deadline), self._lease_kept(run_id, token):
+            async with (
+                self._let_go_when_stopped(run_id, token),
+                asyncio.timeout_at(deadline),
+                self._lease_kept(run_id, token),
+            ):
                 started = time.monotonic()
                 try:
                     rendering = await self._render(granted, content)
@@ -178,6 +183,30 @@ class ExportEngine:
             refusal.latest_run = released.latest_run
 
     @asynccontextmanager
+    async def _let_go_when_stopped(self, run_id: UUID, token: int) -> AsyncIterator[None]:
+        """Whoever stops half-way says so, and the next request need not wait for the lease's end.
+
+        Not when the database was away: asking it once more would only delay the answer.
+        """
+        try:
+            yield
+        except TimeoutError as error:
+            raise await self._let_go(run_id, token, Unavailable("attempt_timed_out")) from error
+        except Unavailable as fault:
+            if fault.code != "database_unavailable":
+                await self._let_go(run_id, token, fault)
+            raise
+
+    async def _let_go(self, run_id: UUID, token: int, fault: Unavailable) -> Unavailable:
+        try:
+            await self._guard.release(run_id, token)
+        except EngineError as refusal:
+            logger.warning("lease_not_released", run_id=str(run_id), code=refusal.code)
+        else:
+            fault.retry_after = fault.retry_after or _SECONDS_AFTER_RELEASE
+        return fault
+
+    @asynccontextmanager
     async def _lease_kept(self, run_id: UUID, token: int) -> AsyncIterator[None]:
         keeper = asyncio.create_task(self._keep_renewing(run_id, token))
         try:
@@ -216,8 +245,6 @@ def _errors_naming(run_id: UUID) -> Iterator[None]:
         if error.is_transient:
             error.retry_after = error.retry_after or _LEASE_SECONDS
         raise
-    except TimeoutError as error:
-        raise Unavailable("attempt_timed_out", run_id=run_id, retry_after=_LEASE_SECONDS) from error
     except Exception as error:
         defect = Defect(type(error).__name__)
         defect.run_id = run_id

@@ -169,6 +169,11 @@ class ExportGuard:
         lease = await session.call("renew_export_lock", _held(run_id, fencing_token), _LEASE)
         return lease.expires_at
 
+    async def release(self, run_id: UUID, fencing_token: int) -> None:
+        """Ends the lease early; the run waits for whoever begins next. Tried once."""
+        session = self._connection.as_service()
+        await session.call_once("release_export_lock", _held(run_id, fencing_token), _RUN_TOLD)
+
     async def leave_out(
         self, run_id: UUID, fencing_token: int, left_out: Sequence[LeftOutClaim]
     ) -> ExportRun:

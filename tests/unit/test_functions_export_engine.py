@@ -151,6 +151,10 @@ class ScriptedGuard:
         self.note("renew")
         return NOW
 
+    async def release(self, *_: object) -> None:
+        """Released."""
+        self.note("release")
+
     async def leave_out(self, *_: object) -> None:
         """Left out."""
         self.note("leave_out")
@@ -245,7 +249,8 @@ async def test_an_attempt_has_a_deadline() -> None:
         )
 
     assert (late.value.code, late.value.run_id) == ("attempt_timed_out", grant.run.run_id)
-    assert set(guard.calls) <= {"begin", "renew"}
+    assert set(guard.calls) <= {"begin", "renew", "release"}
+    assert guard.calls[-1] == "release"
 
 
 async def test_a_dead_workers_run_comes_first() -> None:
@@ -281,7 +286,7 @@ async def test_an_own_hopeless_run_is_the_callers_answer() -> None:
 
 
 async def test_a_transient_fault_leaves_the_run_to_takeover() -> None:
-    """Storage away is no reason to fail a run: nothing is said to the database."""
+    """Storage away is no reason to fail a run: its lease is released, so that a retry continues soon."""
     grant = granted()
     guard = ScriptedGuard(grant)
     storage = SlowStorage(error=Unavailable("storage_unavailable"))
@@ -289,8 +294,20 @@ async def test_a_transient_fault_leaves_the_run_to_takeover() -> None:
     with pytest.raises(Unavailable) as fault:
         await engine_of(guard, storage).export(SCOPE, key="k", token="a.b.c")
 
-    assert guard.calls == ["begin"]
-    assert (fault.value.run_id, fault.value.retry_after) == (grant.run.run_id, 60)
+    assert guard.calls == ["begin", "release"]
+    assert (fault.value.run_id, fault.value.retry_after) == (grant.run.run_id, 5)
+
+
+async def test_a_lease_that_cannot_be_released_runs_out() -> None:
+    """When releasing fails too, the caller is told to wait for the end of the lease."""
+    guard = ScriptedGuard(granted())
+    guard.refusals["release"] = Unavailable("database_unavailable")
+    storage = SlowStorage(error=Unavailable("storage_unavailable"))
+
+    with pytest.raises(Unavailable) as fault:
+        await engine_of(guard, storage).export(SCOPE, key="k", token="a.b.c")
+
+    assert (fault.value.code, fault.value.retry_after) == ("storage_unavailable", 60)
 
 
 async def test_a_refused_file_lets_the_claims_go() -> None:
