@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stack.accounts import PASSWORD
 from stack.embedded_stack import EmbeddedStack
 from stack.errors import StackError
+from stack.example_organisations import EXAMPLES, add_example_organisations
 from stack.functions_server import CHECKOUT
 
 HOME = CHECKOUT / ".local" / "stack"
@@ -46,6 +48,10 @@ def _only_one() -> Iterator[None]:
 
 
 def _describe(stack: EmbeddedStack) -> str:
+    organization_ids = add_example_organisations(stack)
+    logins = [
+        f"  {person.email:32} {person.role}" for example in EXAMPLES for person in example.people
+    ]
     return "\n".join(
         [
             f"Supabase         {stack.url} (dashboard in a browser)",
@@ -54,6 +60,12 @@ def _describe(stack: EmbeddedStack) -> str:
             f"Publishable key  {stack.credentials.publishable_key}",
             f"Secret key       {stack.credentials.secret_key}",
             f"Logs             {stack.directory}/*.log",
+            *(
+                f"Organisation     {name} {identifier}"
+                for name, identifier in organization_ids.items()
+            ),
+            f"Logins, all with the password: {PASSWORD}",
+            *logins,
         ]
     )
 
