@@ -30,7 +30,7 @@ demo: setup  ## show the engine at work, from approved claims to files
 	@$(BIN)/python -m demo
 
 test: setup  ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2
 
 lint: setup  ## check style, format and types
 	@$(BIN)/ruff check .

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from stack.postgres import PostgresServer, reachable
 TEMPLATE = "migrated"
 # httpx itself gives up after 5 s, less than the data API needs to report a time-out of its own.
 CLIENT_SECONDS = 30
-MEMORY_NEEDED = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,14 @@ def _process_is_gone(process_id: str) -> bool:
     return False
 
 
-def _scratch_parent() -> Path:
-    """In memory where there is plenty: a disk makes a database's 300 files ten times as slowly.
+@pytest.fixture(scope="session")
+def scratch_directory() -> Iterator[Path]:
+    """A directory of this process's own, also in parallel and simultaneous runs.
 
     Not pytest's own temporary directory: Postgres runs as another user when we are root, and may
     not enter that one.
     """
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
-    if memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_NEEDED:
-        name = sha256(f"{os.getuid()} {CHECKOUT}".encode()).hexdigest()[:12]
-        return memory / f"accounting-export-engine-{name}"
-    return CHECKOUT / ".local" / "tests"
-
-
-@pytest.fixture(scope="session")
-def scratch_directory() -> Iterator[Path]:
-    """A directory of this process's own, also in parallel and simultaneous runs."""
-    parent = _scratch_parent()
+    parent = CHECKOUT / ".local" / "tests"
     parent.mkdir(parents=True, exist_ok=True)
     for left_over in filter(lambda path: _process_is_gone(path.name), parent.iterdir()):
         shutil.rmtree(left_over, ignore_errors=True)

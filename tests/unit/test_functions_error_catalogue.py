@@ -73,7 +73,11 @@ def test_every_problem_code_of_the_exporters_has_words() -> None:
     assert known_codes() == {str(code) for code in ProblemCode}
 
 
-@pytest.mark.parametrize("sentence", set(sentences()), ids=lambda sentence: sentence.en[:30])
+@pytest.mark.parametrize(
+    "sentence",
+    sorted(set(sentences()), key=lambda sentence: sentence.en),
+    ids=lambda sentence: sentence.en[:30],
+)
 def test_every_sentence_is_whole_in_both_languages(sentence: Sentence) -> None:
     """Both languages are there, differ, end as sentences and need no values."""
     for text in (sentence.nb, sentence.en):
