@@ -1,5 +1,6 @@
 """The six operations of the run repository, as SQL functions."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -485,3 +486,29 @@ def test_completed_reversal_lets_a_claim_be_entered_again_as_the_next_generation
     assert [claim["generation"] for claim in again["claims"]] == [2]
     assert complete(organisation, again)["run"]["status"] == "completed"
     assert begin(coordinator, organisation)["outcome"] == "nothing_to_export"
+
+
+def test_of_two_pending_runs_started_at_once_one_wins(organisation: Organisation) -> None:
+    """While one run is being started, the start of another waits and is then refused: never two holders."""
+    first_claim, second_claim = organisation.add_claims(2)
+    with organisation.as_service() as service:
+        first, second = create(service, organisation), create(service, organisation)
+    starting = organisation.database.connect("service_role", autocommit=False)
+    update(starting, first, "processing", [first_claim])
+
+    def start_second() -> str:
+        with organisation.as_service() as service:
+            try:
+                return str(update(service, second, "processing", [second_claim])["status"])
+            except psycopg.Error as error:
+                return str(error.diag.message_detail)
+
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(start_second)
+        time.sleep(0.3)
+        starting.commit()
+
+    assert late.result() == "lock_busy"
+    assert organisation.execute("select run_id from public.export_locks") == [
+        (UUID(first["run_id"]),)
+    ]

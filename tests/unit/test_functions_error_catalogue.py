@@ -4,6 +4,7 @@ import re
 import string
 from collections.abc import Iterator
 from http import HTTPStatus
+from operator import attrgetter
 from pathlib import Path
 from uuid import uuid4
 
@@ -75,7 +76,7 @@ def test_every_problem_code_of_the_exporters_has_words() -> None:
 
 @pytest.mark.parametrize(
     "sentence",
-    sorted(set(sentences()), key=lambda sentence: sentence.en),
+    sorted(set(sentences()), key=attrgetter("en")),
     ids=lambda sentence: sentence.en[:30],
 )
 def test_every_sentence_is_whole_in_both_languages(sentence: Sentence) -> None:
