@@ -19,6 +19,8 @@ from functions.export_run import ExportFile
 from functions.settings import Settings
 from functions.supabase_connection import SupabaseConnection, repeated
 
+# As the migrations name it: the database looks for the file there before it completes a run.
+_BUCKET: Final = "exports"
 _EXISTS: Final = "409"
 # An object that row-level security does not show, or that is gone.
 _NOT_SHOWN: Final = frozenset({"400", "401", "403", "404"})
@@ -48,7 +50,6 @@ class ExportStorage:
 
     def __init__(self, connection: SupabaseConnection, settings: Settings) -> None:
         self._connection = connection
-        self._bucket = settings.export_bucket
         self._link_seconds = settings.export_link_seconds
 
     async def store(self, content: Path, file: ExportFile) -> None:
@@ -62,7 +63,7 @@ class ExportStorage:
 
     async def signed_link(self, file: ExportFile, token: str) -> SignedLink | None:
         """A link made with the user's own token; None when the bucket shows that user no file."""
-        bucket = self._connection.as_user(token).storage().from_(self._bucket)
+        bucket = self._connection.as_user(token).storage().from_(_BUCKET)
         with _storage_errors_translated():
             try:
                 signed = await bucket.create_signed_url(
@@ -77,7 +78,7 @@ class ExportStorage:
 
     async def _upload(self, content: Path, file: ExportFile) -> bool:
         """False when an object lies at the path already."""
-        bucket = self._connection.as_service().storage().from_(self._bucket)
+        bucket = self._connection.as_service().storage().from_(_BUCKET)
         with _storage_errors_translated():
             try:
                 await bucket.upload(
@@ -92,7 +93,7 @@ class ExportStorage:
         return True
 
     async def _compare(self, file: ExportFile) -> None:
-        bucket = self._connection.as_service().storage().from_(self._bucket)
+        bucket = self._connection.as_service().storage().from_(_BUCKET)
         with _storage_errors_translated():
             stored = _StoredObject.model_validate(await bucket.info(file.path))
         same_hash = stored.metadata is not None and stored.metadata.sha256 == file.sha256

@@ -27,7 +27,6 @@ class Settings(BaseSettings):
     supabase_publishable_key: Annotated[str, Field(min_length=1)]
     supabase_secret_key: Annotated[SecretStr, Field(min_length=1)]
 
-    export_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "exports"
     export_link_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     export_body_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 16_384
 

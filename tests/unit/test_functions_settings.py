@@ -43,7 +43,6 @@ def test_a_missing_variable_stops_the_process_and_tells_no_secret(
     [
         ("SUPABASE_URL", "abc.supabase.co"),
         ("SUPABASE_SECRET_KEY", ""),
-        ("EXPORT_BUCKET", "Exports/2026"),
         ("EXPORT_BODY_LIMIT", "0"),
         ("EXPORT_RENEWAL_SECONDS", "60"),
         ("EXPORT_ATTEMPT_SECONDS", "10"),
