@@ -70,6 +70,8 @@ create table public.expense_claim_lines (
   constraint expense_claim_lines_line_number_check check (line_number > 0),
   constraint expense_claim_lines_expense_type_check check (expense_type ~ '^[a-z][a-z0-9_]{0,49}$'),
   constraint expense_claim_lines_description_check check (char_length(description) between 1 and 500),
+  -- Also excludes NaN, which numeric(12, 2) takes and which would poison every sum.
+  constraint expense_claim_lines_amount_check check (amount between -9999999999.99 and 9999999999.99),
   constraint expense_claim_lines_unit_check check (char_length(unit) between 1 and 20),
   constraint expense_claim_lines_dimensions_check
     check (jsonb_typeof(dimensions) = 'object' and octet_length(dimensions::text) <= 2000)
@@ -81,6 +83,10 @@ comment on column public.expense_claim_lines.amount is 'In the claim''s currency
 comment on column public.expense_claim_lines.quantity is 'Null where nothing is counted; kilometres for mileage.';
 comment on column public.expense_claim_lines.unit is 'Null together with quantity; km for mileage.';
 comment on column public.expense_claim_lines.dimensions is 'Analysis codes for this line; they win over the claim''s.';
+
+create trigger refuse_truncate
+before truncate on public.expense_claims
+for each statement execute function export_engine.refuse_change();
 
 alter table public.expense_claims enable row level security;
 alter table public.expense_claim_lines enable row level security;

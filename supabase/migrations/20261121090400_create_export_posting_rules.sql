@@ -46,6 +46,7 @@ comment on column public.export_posting_rules.subledger is 'claimant: the accoun
 
 alter table public.export_posting_rules enable row level security;
 revoke all on table public.export_posting_rules from public, anon, authenticated, service_role;
+revoke all on sequence public.export_posting_rules_id_seq from public, anon, authenticated, service_role;
 
 create policy "Staff sees the posting rules of the organisation" on public.export_posting_rules
 for select to authenticated

@@ -25,19 +25,20 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if tg_op = 'UPDATE' and new.last_value >= old.last_value
-    and (new.organization_id, new.name) = (old.organization_id, old.name) then
+  if tg_op = 'UPDATE' and (new.organization_id, new.name) = (old.organization_id, old.name)
+    and new.last_value >= old.last_value
+    and (export_engine.is_writing() or new.last_value <= old.last_value + 100000) then
     return new;
   end if;
   perform export_engine.refuse(
     403, 'history_is_protected', 'A number that was given is never given again: counters only grow.',
-    'Raise last_value if a new series must begin; it cannot be lowered or deleted.'
+    'Raise last_value if a new series must begin, by at most 100,000 at once; it cannot be lowered or deleted.'
   );
   return null;
 end;
 $$;
 
-comment on function export_engine.keep_counter_growing is 'Trigger: a counter is never lowered, moved or deleted.';
+comment on function export_engine.keep_counter_growing is 'Trigger: a counter is never lowered, moved or deleted, nor raised by hand so far that the numbers run out.';
 
 create trigger keep_counter_growing
 before update or delete on public.export_counters

@@ -25,6 +25,7 @@ create table public.export_runs (
   configuration jsonb not null,
   cursor_approved_at timestamptz,
   cursor_claim_id uuid,
+  released_position integer not null default 0,
   reserved_count integer not null default 0,
   reserved_totals jsonb not null default '{}'::jsonb,
   left_out_count integer not null default 0,
@@ -138,6 +139,7 @@ comment on column public.export_runs.fencing_token is 'Token of the current or l
 comment on column public.export_runs.configuration is 'Settings, layout override and posting rules as they were when the run began.';
 comment on column public.export_runs.cursor_approved_at is 'Where reserving stopped; null before the first page.';
 comment on column public.export_runs.cursor_claim_id is 'Where reserving stopped; null before the first page.';
+comment on column public.export_runs.released_position is 'While failing: up to which position members have been let go.';
 comment on column public.export_runs.reserved_totals is 'Sum of all claims ever reserved by this run, per currency: {"NOK": "123.45"}.';
 comment on column public.export_runs.left_out_totals is 'Sum of the claims that were left out, per currency.';
 comment on column public.export_runs.skipped_count is 'Eligible claims that somebody was editing when their page was reserved; they stay eligible.';

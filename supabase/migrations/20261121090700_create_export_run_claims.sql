@@ -12,7 +12,7 @@ create table public.export_run_claims (
   generation integer not null default 1,
   voucher_number bigint not null,
   document jsonb not null,
-  amount numeric(14, 2) not null,
+  amount numeric(18, 2) not null,
   currency text not null,
   outcome text not null default 'included',
   reason_code text,
@@ -64,6 +64,9 @@ create unique index export_run_claims_live_key on public.export_run_claims (clai
 where released_at is null;
 -- The hot path "in which runs is this claim", released memberships included; and "this claim in this run".
 create index export_run_claims_claim_id_run_id_idx on public.export_run_claims (claim_id, run_id);
+
+-- What needs attention, found without reading everything that was ever exported.
+create index export_run_claims_left_out_idx on public.export_run_claims (organization_id, claim_id) where outcome = 'left_out';
 
 create function export_engine.keep_membership_law()
 returns trigger

@@ -20,7 +20,7 @@ create table public.export_locks (
 );
 
 comment on table public.export_locks is
-  'One row per organisation that exports. The row is never deleted and fencing_token only grows, so an old worker is '
+  'One row per organisation that exports. Once used, the row is never deleted and fencing_token only grows, so an old worker is '
   'recognised for ever. To let somebody else take over a stuck run at once, set acquired_at and expires_at into the past.';
 comment on column public.export_locks.fencing_token is 'Grows with every acquisition. A write that carries an older one changes nothing.';
 comment on column public.export_locks.holder_id is 'The invocation that holds the lease; null when free.';
@@ -41,8 +41,10 @@ begin
   if new.fencing_token < old.fencing_token or new.organization_id <> old.organization_id then
     perform export_engine.refuse(403, 'history_is_protected', 'The fencing token of a lock only grows.');
   end if;
-  if not export_engine.is_writing() and (new.holder_id, new.run_id, new.fencing_token)
-    is distinct from (old.holder_id, old.run_id, old.fencing_token) then
+  if not export_engine.is_writing() and (
+    (new.holder_id, new.run_id, new.fencing_token) is distinct from (old.holder_id, old.run_id, old.fencing_token)
+    or new.expires_at > old.expires_at
+  ) then
     perform export_engine.refuse(
       403, 'history_is_protected', 'A lock is given and taken by functions: clearing it by hand would strand its run.',
       'Set acquired_at and expires_at into the past; the next trigger then finishes the run.'
@@ -56,7 +58,7 @@ end;
 $$;
 
 comment on function export_engine.keep_lock_law is
-  'Trigger: the token grows with each acquisition; by hand only the times may be changed. Also for the owner.';
+  'Trigger: the token grows with each acquisition; by hand a lease can only be shortened. Also for the owner.';
 
 create trigger keep_lock_law
 before update on public.export_locks
@@ -64,7 +66,8 @@ for each row execute function export_engine.keep_lock_law();
 
 create trigger refuse_delete
 before delete on public.export_locks
-for each row execute function export_engine.refuse_change();
+for each row when (old.fencing_token > 0)
+execute function export_engine.refuse_change();
 
 create trigger refuse_truncate
 before truncate on public.export_locks
@@ -101,4 +104,6 @@ create policy "Staff sees the lock of the organisation" on public.export_locks
 for select to authenticated
 using (organization_id in (select export_engine.organizations_of_caller(array['coordinator', 'accountant', 'admin'])));
 
-grant select on table public.export_locks to authenticated, service_role;
+-- Not holder_id: whoever names it in a begin is taken for the holder whose reply was lost.
+grant select (organization_id, fencing_token, run_id, acquired_at, expires_at) on table public.export_locks
+to authenticated, service_role;

@@ -24,7 +24,12 @@ comment on table public.export_run_events is 'Append-only history of every run. 
 comment on column public.export_run_events.actor_id is 'User who did it; null for the system.';
 comment on column public.export_run_events.actor is 'Her name as it was then, or system.';
 
+create index export_run_events_organization_id_idx on public.export_run_events (organization_id, id);
 create index export_run_events_run_id_idx on public.export_run_events (run_id, id);
+
+create trigger refuse_direct_write
+before insert on public.export_run_events
+for each statement execute function export_engine.refuse_direct_write();
 
 create trigger refuse_change
 before update or delete on public.export_run_events
@@ -52,6 +57,7 @@ comment on function export_engine.record_event is 'Adds one event to a run''s hi
 
 alter table public.export_run_events enable row level security;
 revoke all on table public.export_run_events from public, anon, authenticated, service_role;
+revoke all on sequence public.export_run_events_id_seq from public, anon, authenticated, service_role;
 revoke execute on function export_engine.record_event(public.export_runs, text, uuid, jsonb) from public;
 
 create policy "Staff sees the events of the organisation" on public.export_run_events

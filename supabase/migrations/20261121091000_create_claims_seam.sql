@@ -6,7 +6,7 @@
 -- that were never analysed (the first large export of a new project) the planner expects one row and joins in a nested
 -- loop over all live entries. A sub-select with a limit stays one index look-up per claim.
 
-create function export_engine.lock_eligible_claims(
+create function export_engine.eligible_claims(
   p_organization_id uuid,
   p_approved_from timestamptz,
   p_approved_before timestamptz,
@@ -16,7 +16,7 @@ create function export_engine.lock_eligible_claims(
 )
 returns table (claim_id uuid, approved_at timestamptz)
 language sql
-volatile
+stable
 security invoker
 set search_path = ''
 as $$
@@ -30,15 +30,13 @@ as $$
     and (c.approved_at, c.id) > (p_after_approved_at, p_after_claim_id)
     and (select e.claim_id from export_engine.entered_claims as e where e.claim_id = c.id limit 1) is null
   order by c.approved_at, c.id
-  limit p_limit
-  for no key update of c skip locked;
+  limit p_limit;
 $$;
 
-comment on function export_engine.lock_eligible_claims is
-  'Seam: locks and returns the next approved claims of an organisation that are in no run, in a stable order, after a '
-  'position. A claim that somebody is editing is skipped, not waited for.';
+comment on function export_engine.eligible_claims is
+  'Seam: the next approved claims of an organisation that are in no run, in a stable order, after a position. Locks nothing.';
 
-create function export_engine.lock_named_claims(p_organization_id uuid, p_claim_ids uuid[])
+create function export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[])
 returns table (claim_id uuid, approved_at timestamptz)
 language sql
 volatile
@@ -53,42 +51,12 @@ as $$
     and c.id = any (p_claim_ids)
     and (select e.claim_id from export_engine.entered_claims as e where e.claim_id = c.id limit 1) is null
   order by c.approved_at, c.id
-  for no key update of c;
+  for no key update of c skip locked;
 $$;
 
-comment on function export_engine.lock_named_claims is
-  'Seam: locks and returns those of the named claims that are approved, of this organisation and in no run.';
-
-create function export_engine.count_eligible_claims(
-  p_organization_id uuid,
-  p_approved_from timestamptz,
-  p_approved_before timestamptz,
-  p_after_approved_at timestamptz,
-  p_after_claim_id uuid,
-  p_until_approved_at timestamptz,
-  p_until_claim_id uuid
-)
-returns integer
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select count(*)::integer
-  from public.expense_claims as c
-  where
-    c.organization_id = p_organization_id
-    and c.status = 'approved'
-    and c.approved_at >= p_approved_from
-    and c.approved_at < p_approved_before
-    and (c.approved_at, c.id) > (p_after_approved_at, p_after_claim_id)
-    and (c.approved_at, c.id) <= (p_until_approved_at, p_until_claim_id)
-    and (select e.claim_id from export_engine.entered_claims as e where e.claim_id = c.id limit 1) is null;
-$$;
-
-comment on function export_engine.count_eligible_claims is
-  'Seam: how many approved claims between two positions are in no run. Asked after a page was reserved, it counts those '
-  'that were skipped, without ever reading more than that page.';
+comment on function export_engine.lock_claims is
+  'Seam: locks and returns those of the named claims that are approved now, of this organisation and in no run. A claim that '
+  'somebody is editing is skipped, not waited for.';
 
 create function export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text)
 returns table (claim_id uuid, document jsonb, amount numeric, currency text)
@@ -115,7 +83,8 @@ as $$
   from public.expense_claims as c
   cross join lateral (
     select
-      coalesce(sum(l.amount), 0)::numeric(14, 2) as total,
+      -- A sum that is no number would stop every export of the organisation; the exporter leaves such a claim out.
+      coalesce(sum(l.amount) filter (where abs(l.amount) < 'Infinity'), 0)::numeric(18, 2) as total,
       coalesce(
         jsonb_agg(
           jsonb_build_object(
@@ -150,10 +119,16 @@ security definer
 set search_path = ''
 as $$
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    -- An older snapshot would not see the membership of a run that reserved the claim meanwhile.
+    perform export_engine.refuse(
+      403, 'wrong_isolation', 'Claims are deleted at isolation level read committed only.', 'Use the default isolation level.'
+    );
+  end if;
   if exists (select from public.export_run_claims as m where m.claim_id = old.id) then
     perform export_engine.refuse(
       403, 'claim_has_history', 'A claim that was ever in an export run is not deleted.',
-      'Correct it with a new claim; personal data is erased by anonymising the row.'
+      'Correct it with a new claim. Personal data can be taken out of the row; what was frozen into runs is kept.'
     );
   end if;
   return old;
@@ -191,11 +166,8 @@ for each row
 when (new.id is distinct from old.id or new.organization_id is distinct from old.organization_id)
 execute function export_engine.keep_claim_identity();
 
-revoke execute on function export_engine.lock_eligible_claims(uuid, timestamptz, timestamptz, timestamptz, uuid, integer) from public;
-revoke execute on function export_engine.lock_named_claims(uuid, uuid[]) from public;
-revoke execute on function export_engine.count_eligible_claims(
-  uuid, timestamptz, timestamptz, timestamptz, uuid, timestamptz, uuid
-) from public;
+revoke execute on function export_engine.eligible_claims(uuid, timestamptz, timestamptz, timestamptz, uuid, integer) from public;
+revoke execute on function export_engine.lock_claims(uuid, uuid[]) from public;
 revoke execute on function export_engine.claim_documents(uuid[], text) from public;
 revoke execute on function export_engine.keep_exported_claims() from public;
 revoke execute on function export_engine.keep_claim_identity() from public;

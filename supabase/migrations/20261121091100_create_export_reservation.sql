@@ -1,7 +1,7 @@
 -- Purpose: how a run comes into being, gets its claims page by page, and is sealed.
 -- Internal: nothing here is executable by an API role; the guard calls it while it holds the organisation's lock row.
 
-create function export_engine.freeze_configuration(p_target public.export_targets)
+create function export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text)
 returns jsonb
 language sql
 stable
@@ -15,6 +15,7 @@ as $$
     'layout', p_target.layout,
     'settings', p_target.settings,
     'on_problem', p_target.on_problem,
+    'renderer_version', p_renderer_version,
     'posting_rules', coalesce(
       (
         select jsonb_agg(
@@ -37,7 +38,8 @@ as $$
 $$;
 
 comment on function export_engine.freeze_configuration is
-  'Everything that decides the bytes of a file except the claims: frozen into a run when it is created.';
+  'Everything that decides the bytes of a file except the claims: frozen into a run when it is created. The renderer '
+  'version is that of the worker who began; the run itself records the one that rendered the stored bytes.';
 
 create function export_engine.create_run(
   p_target public.export_targets,
@@ -48,7 +50,8 @@ create function export_engine.create_run(
   p_period_to date,
   p_cut_off timestamptz,
   p_idempotency_key text,
-  p_request_fingerprint text
+  p_request_fingerprint text,
+  p_configuration jsonb
 )
 returns public.export_runs
 language plpgsql
@@ -79,7 +82,7 @@ begin
     (p_cut_off at time zone p_target.time_zone)::date,
     p_idempotency_key,
     p_request_fingerprint,
-    export_engine.freeze_configuration(p_target)
+    p_configuration
   )
   returning * into v_run;
   perform export_engine.record_event(v_run, 'created', p_triggered_by, jsonb_build_object('run_number', v_run.run_number));
@@ -88,7 +91,7 @@ end;
 $$;
 
 comment on function export_engine.create_run is
-  'Inserts a pending run with its number and frozen configuration. A null p_period_to means up to the export date.';
+  'Inserts a pending run with its number and its configuration. A null p_period_to means up to the export date.';
 
 create function export_engine.start_attempt(p_run public.export_runs, p_invocation_id uuid, p_actor_id uuid, p_event text)
 returns public.export_runs
@@ -270,17 +273,19 @@ comment on function export_engine.latest_run is
   'The latest completed run that took a scope: the same period if there is one, else an overlapping one; null if none.';
 
 create function export_engine.next_claims(p_run public.export_runs)
-returns table (claim_ids uuid[], last_approved_at timestamptz, last_claim_id uuid)
-language sql
+returns table (seen integer, claim_ids uuid[], last_approved_at timestamptz, last_claim_id uuid)
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-  select
-    array_agg(c.claim_id order by c.approved_at, c.claim_id),
-    max(c.approved_at),
-    (array_agg(c.claim_id order by c.approved_at desc, c.claim_id desc))[1]
-  from export_engine.lock_eligible_claims(
+declare
+  v_seen uuid[];
+begin
+  -- Read first, then lock what was read: the history is walked once, and what could not be locked is known by number.
+  select array_agg(c.claim_id order by c.approved_at, c.claim_id), max(c.approved_at)
+  into v_seen, last_approved_at
+  from export_engine.eligible_claims(
     p_run.organization_id,
     export_engine.approved_from(p_run),
     export_engine.approved_before(p_run),
@@ -288,28 +293,21 @@ as $$
     coalesce(p_run.cursor_claim_id, '00000000-0000-0000-0000-000000000000'::uuid),
     export_engine.page_size()
   ) as c;
+  seen := coalesce(cardinality(v_seen), 0);
+  last_claim_id := v_seen[seen];
+  claim_ids := array(
+    select c.claim_id
+    from export_engine.lock_claims(p_run.organization_id, v_seen) as c
+    where c.approved_at >= export_engine.approved_from(p_run) and c.approved_at < export_engine.approved_before(p_run)
+    order by c.approved_at, c.claim_id
+  );
+  return next;
+end;
 $$;
 
-comment on function export_engine.next_claims is 'Locks the next page of eligible claims after the run''s cursor; claim_ids is null when there is none.';
-
-create function export_engine.count_skipped(p_run public.export_runs, p_until_approved_at timestamptz, p_until_claim_id uuid)
-returns integer
-language sql
-stable
-security invoker
-set search_path = ''
-return export_engine.count_eligible_claims(
-  p_run.organization_id,
-  export_engine.approved_from(p_run),
-  export_engine.approved_before(p_run),
-  coalesce(p_run.cursor_approved_at, '-infinity'::timestamptz),
-  coalesce(p_run.cursor_claim_id, '00000000-0000-0000-0000-000000000000'::uuid),
-  p_until_approved_at,
-  p_until_claim_id
-);
-
-comment on function export_engine.count_skipped is
-  'Claims after the run''s cursor and up to a position that the page left out because somebody is editing them.';
+comment on function export_engine.next_claims is
+  'The next page of eligible claims after the run''s cursor: how many were seen, which of them could be locked, and where the '
+  'page ends.';
 
 create function export_engine.reserve_next(p_run public.export_runs)
 returns public.export_runs
@@ -321,25 +319,19 @@ as $$
 declare
   v_run public.export_runs := p_run;
   v_page record;
-  v_is_last boolean;
 begin
   select * into v_page from export_engine.next_claims(p_run);
-  v_is_last := coalesce(cardinality(v_page.claim_ids), 0) < export_engine.page_size();
-  if v_page.claim_ids is not null then
+  if cardinality(v_page.claim_ids) > 0 then
     v_run := export_engine.reserve_claims(p_run, v_page.claim_ids);
   end if;
   update public.export_runs
   set
     cursor_approved_at = coalesce(v_page.last_approved_at, cursor_approved_at),
     cursor_claim_id = coalesce(v_page.last_claim_id, cursor_claim_id),
-    skipped_count = skipped_count + export_engine.count_skipped(
-      p_run,
-      case when v_is_last then 'infinity' else v_page.last_approved_at end,
-      coalesce(v_page.last_claim_id, '00000000-0000-0000-0000-000000000000'::uuid)
-    )
+    skipped_count = skipped_count + v_page.seen - cardinality(v_page.claim_ids)
   where id = v_run.id
   returning * into v_run;
-  if v_is_last then
+  if v_page.seen < export_engine.page_size() then
     v_run := export_engine.seal_run(v_run);
   end if;
   return v_run;
@@ -348,6 +340,37 @@ $$;
 
 comment on function export_engine.reserve_next is
   'Reserves the next page of the run, and seals it when no page is left that was approved before the cut-off.';
+
+create function export_engine.repeats_left_out(p_run public.export_runs)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select not exists (
+    select
+    from public.export_run_claims as m
+    where
+      m.run_id = p_run.id
+      and not coalesce(
+        (
+          select
+            earlier.outcome = 'left_out' and earlier.document = m.document and run.configuration = p_run.configuration
+          from public.export_run_claims as earlier
+          join public.export_runs as run on run.id = earlier.run_id
+          where earlier.claim_id = m.claim_id and earlier.run_id <> m.run_id
+          order by earlier.reserved_at desc
+          limit 1
+        ),
+        false
+      )
+  );
+$$;
+
+comment on function export_engine.repeats_left_out is
+  'True when every claim of the run was left out by the last run that tried it, and neither the claim nor the configuration '
+  'changed since: the run would end the same way.';
 
 create function export_engine.members_page(p_run public.export_runs, p_after_position integer)
 returns jsonb
@@ -394,31 +417,38 @@ comment on function export_engine.members_page is
   'One page of the run''s live members after a position, and whether it is the last one there will ever be.';
 
 create function export_engine.release_page(p_run public.export_runs)
-returns boolean
+returns public.export_runs
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_run public.export_runs;
+  v_until integer;
 begin
+  -- By position, so that a page does not read again what earlier pages released.
+  select max(page.position) into v_until
+  from (
+    select m.position
+    from public.export_run_claims as m
+    where m.run_id = p_run.id and m.position > p_run.released_position
+    order by m.position
+    limit export_engine.page_size()
+  ) as page;
   update public.export_run_claims as m
   set outcome = 'released', released_at = clock_timestamp()
-  where
-    m.run_id = p_run.id
-    and m.position in (
-      select page.position
-      from public.export_run_claims as page
-      where page.run_id = p_run.id and page.outcome = 'included'
-      order by page.position
-      limit export_engine.page_size()
-    );
-  return not exists (
-    select from public.export_run_claims as m where m.run_id = p_run.id and m.outcome = 'included'
-  );
+  where m.run_id = p_run.id and m.position > p_run.released_position and m.position <= v_until and m.outcome = 'included';
+  update public.export_runs as r
+  set released_position = coalesce(v_until, r.reserved_count)
+  where r.id = p_run.id
+  returning r.* into v_run;
+  return v_run;
 end;
 $$;
 
-comment on function export_engine.release_page is 'Lets one page of live members go; true when none is left.';
+comment on function export_engine.release_page is
+  'Lets one page of members go. None is left when released_position has reached reserved_count.';
 
 create function export_engine.free_lock(p_run public.export_runs)
 returns void
@@ -442,9 +472,9 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_run public.export_runs := p_run;
+  v_run public.export_runs := export_engine.release_page(p_run);
 begin
-  if export_engine.release_page(v_run) then
+  if v_run.released_position >= v_run.reserved_count then
     update public.export_runs set status = 'failed' where id = v_run.id returning * into v_run;
     perform export_engine.record_event(v_run, 'failed', v_run.attempt_by, jsonb_build_object('error_code', v_run.error_code));
     perform export_engine.free_lock(v_run);
@@ -532,8 +562,10 @@ $$;
 comment on function export_engine.apply_left_out is
   'Releases claims that could not be exported, each with code, field and sentence. Saying it twice changes nothing.';
 
-revoke execute on function export_engine.freeze_configuration(public.export_targets) from public;
-revoke execute on function export_engine.create_run(public.export_targets, text, text, uuid, date, date, timestamptz, text, text) from public;
+revoke execute on function export_engine.freeze_configuration(public.export_targets, text) from public;
+revoke execute on function export_engine.create_run(
+  public.export_targets, text, text, uuid, date, date, timestamptz, text, text, jsonb
+) from public;
 revoke execute on function export_engine.start_attempt(public.export_runs, uuid, uuid, text) from public;
 revoke execute on function export_engine.approved_from(public.export_runs) from public;
 revoke execute on function export_engine.approved_before(public.export_runs) from public;
@@ -541,7 +573,7 @@ revoke execute on function export_engine.reserve_claims(public.export_runs, uuid
 revoke execute on function export_engine.seal_run(public.export_runs) from public;
 revoke execute on function export_engine.latest_run(uuid, text, date, date) from public;
 revoke execute on function export_engine.next_claims(public.export_runs) from public;
-revoke execute on function export_engine.count_skipped(public.export_runs, timestamptz, uuid) from public;
+revoke execute on function export_engine.repeats_left_out(public.export_runs) from public;
 revoke execute on function export_engine.reserve_next(public.export_runs) from public;
 revoke execute on function export_engine.members_page(public.export_runs, integer) from public;
 revoke execute on function export_engine.release_page(public.export_runs) from public;

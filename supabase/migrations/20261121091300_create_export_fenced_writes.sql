@@ -1,6 +1,24 @@
 -- Purpose: every write of a worker after begin: reserve the next page, renew, leave out, complete, fail.
 -- Each demands the current fencing token. The token alone refuses; an expired lease that nobody took over is still good.
 
+create function export_engine.wait_for_lock_row(p_run_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  perform 1
+  from public.export_locks as l
+  where l.organization_id = (select r.organization_id from public.export_runs as r where r.id = p_run_id)
+  for update;
+end;
+$$;
+
+comment on function export_engine.wait_for_lock_row is
+  'Waits until nobody else works on the organisation''s lock row: a repeated complete or fail then sees what the first one did.';
+
 create function export_engine.hold_run(p_run_id uuid, p_fencing_token bigint)
 returns public.export_runs
 language plpgsql
@@ -17,6 +35,7 @@ begin
     perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
   end if;
   -- The lock row is locked before the run, here as in begin.
+  perform export_engine.open_for_writing();
   update public.export_locks
   set expires_at = clock_timestamp() + export_engine.lease()
   where organization_id = v_organization_id and run_id = p_run_id and fencing_token = p_fencing_token;
@@ -32,7 +51,8 @@ end;
 $$;
 
 comment on function export_engine.hold_run is
-  'Locks the lock row and the run, refuses a token that is not the current one, and renews the lease: a write is progress.';
+  'Locks the lock row and the run, refuses a token that is not the current one, and renews the lease: a write is progress. '
+  'Opens the transaction for writing; the caller closes it.';
 
 create function export_engine.hold_processing_run(p_run_id uuid, p_fencing_token bigint)
 returns public.export_runs
@@ -65,7 +85,6 @@ as $$
 declare
   v_run public.export_runs;
 begin
-  perform export_engine.open_for_writing();
   v_run := export_engine.hold_processing_run(p_run_id, p_fencing_token);
   -- Members that exist after the position are read again first: a lost reply loses no claim.
   if v_run.sealed_at is null and not exists (
@@ -93,6 +112,7 @@ as $$
 declare
   v_run public.export_runs := export_engine.hold_run(p_run_id, p_fencing_token);
 begin
+  perform export_engine.close_for_writing();
   return (
     select jsonb_build_object('run_id', v_run.id, 'expires_at', l.expires_at)
     from public.export_locks as l
@@ -116,6 +136,7 @@ begin
   update public.export_locks
   set acquired_at = least(acquired_at, clock_timestamp() - interval '1 second'), expires_at = clock_timestamp()
   where organization_id = v_run.organization_id;
+  perform export_engine.close_for_writing();
   return jsonb_build_object('run', export_engine.run_json(v_run));
 end;
 $$;
@@ -134,7 +155,6 @@ as $$
 declare
   v_run public.export_runs;
 begin
-  perform export_engine.open_for_writing();
   v_run := export_engine.apply_left_out(export_engine.hold_processing_run(p_run_id, p_fencing_token), p_left_out);
   perform export_engine.close_for_writing();
   return jsonb_build_object('run', export_engine.run_json(v_run));
@@ -182,10 +202,15 @@ begin
     );
   end if;
   if not exists (
-    select from storage.objects as o where o.bucket_id = 'exports' and o.name = p_file ->> 'path'
+    select
+    from storage.objects as o
+    where
+      o.bucket_id = 'exports'
+      and o.name = p_file ->> 'path'
+      and coalesce((o.metadata ->> 'size')::bigint = (p_file ->> 'size')::bigint, true)
   ) then
     perform export_engine.refuse(
-      409, 'file_not_stored', 'The file of the run is not in the bucket.', 'Upload it first, then complete the run.'
+      409, 'file_not_stored', 'The file of the run is not in the bucket, or has another size.', 'Upload it first, then complete the run.'
     );
   end if;
 end;
@@ -240,6 +265,7 @@ as $$
 declare
   v_run public.export_runs;
 begin
+  perform export_engine.wait_for_lock_row(p_run_id);
   select r.* into v_run from public.export_runs as r where r.id = p_run_id;
   if v_run.completed_at is not null then
     if v_run.file_sha256 is distinct from p_file ->> 'sha256' then
@@ -250,11 +276,15 @@ begin
     return jsonb_build_object('run', export_engine.run_json(v_run));
   end if;
 
-  perform export_engine.open_for_writing();
   v_run := export_engine.hold_processing_run(p_run_id, p_fencing_token);
   if v_run.sealed_at is null then
     perform export_engine.refuse(
       409, 'run_not_sealed', 'Claims may still join this run.', 'Reserve pages until the last one, then complete.'
+    );
+  end if;
+  if v_run.origin = 'manual' then
+    perform export_engine.refuse(
+      409, 'run_is_manual', 'This run was exported by hand: the engine makes no file of it.', 'Use update_export_run_status.'
     );
   end if;
   perform export_engine.check_attempt_role(v_run);
@@ -329,12 +359,15 @@ as $$
 declare
   v_run public.export_runs;
 begin
+  if p_error_code is null or p_error_code !~ '^[a-z][a-z0-9_]{0,59}$' then
+    perform export_engine.refuse(400, 'reason_required', 'A run fails for a reason: a code in snake_case.', 'Send p_error_code.');
+  end if;
+  perform export_engine.wait_for_lock_row(p_run_id);
   select r.* into v_run from public.export_runs as r where r.id = p_run_id;
   if v_run.status = 'failed' and v_run.fencing_token = p_fencing_token then
     return export_engine.failure_answer(v_run);
   end if;
 
-  perform export_engine.open_for_writing();
   v_run := export_engine.hold_run(p_run_id, p_fencing_token);
   if v_run.status <> 'releasing' then
     v_run := export_engine.apply_left_out(v_run, p_left_out);
@@ -432,6 +465,7 @@ $$;
 
 comment on function public.fail_export_run is 'Gives up a run and lets its claims go (service key).';
 
+revoke execute on function export_engine.wait_for_lock_row(uuid) from public;
 revoke execute on function export_engine.hold_run(uuid, bigint) from public;
 revoke execute on function export_engine.hold_processing_run(uuid, bigint) from public;
 revoke execute on function export_engine.reserve_export_page(uuid, bigint, integer) from public;

@@ -19,12 +19,18 @@ begin
       422, 'format_not_configured', 'This organisation does not export in that format.', 'Set the format up in export_targets.'
     );
   end if;
+  if not v_target.is_enabled and p_origin is distinct from 'manual' then
+    perform export_engine.refuse(
+      422, 'target_disabled', 'Exports to this accounting system are switched off.', 'Ask an admin to switch them on.'
+    );
+  end if;
   if p_origin is null or p_origin not in ('engine', 'manual') then
     perform export_engine.refuse(400, 'unknown_origin', 'The origin of a run is engine or manual.', 'Send one of them.');
   end if;
   perform export_engine.open_for_writing();
   v_run := export_engine.create_run(
-    v_target, p_origin, 'repository', p_triggered_by, null, null, clock_timestamp(), null, null
+    v_target, p_origin, 'repository', p_triggered_by, null, null, clock_timestamp(), null, null,
+    export_engine.freeze_configuration(v_target, null)
   );
   perform export_engine.close_for_writing();
   return export_engine.run_json(v_run);
@@ -58,7 +64,7 @@ begin
   end if;
   v_claim_ids := array(
     select c.claim_id
-    from export_engine.lock_named_claims(p_run.organization_id, p_claim_ids) as c
+    from export_engine.lock_claims(p_run.organization_id, p_claim_ids) as c
     order by c.approved_at, c.claim_id
   );
   select string_agg(wanted.claim_id::text, ', ' order by wanted.claim_id) into v_missing
@@ -68,7 +74,7 @@ begin
   if v_missing is not null then
     perform export_engine.refuse(
       422, 'claims_not_reservable',
-      format('Not approved, not of this organisation, or in a run already: %s.', v_missing),
+      format('Not approved, not of this organisation, in a run already, or being edited: %s.', v_missing),
       'Leave these claims out.'
     );
   end if;
@@ -207,6 +213,9 @@ declare
   v_run public.export_runs;
   v_claim_ids uuid[] := array(select distinct c from unnest(coalesce(p_claim_ids, '{}')) as c);
 begin
+  if array_position(p_claim_ids, null) is not null then
+    perform export_engine.refuse(422, 'claims_not_in_run', 'A claim id is null.', 'Send ids only.');
+  end if;
   perform export_engine.open_for_writing();
   v_run := export_engine.hold_run_for_update(p_run_id, p_fencing_token);
   if greatest(cardinality(v_claim_ids), case when p_status = 'completed' then v_run.reserved_count end) > export_engine.page_size() then
@@ -223,6 +232,9 @@ begin
 
   if p_status = 'processing' and v_run.status = 'pending' then
     v_run := export_engine.start_pending_run(v_run, v_claim_ids);
+  elsif p_status = 'completed' and v_run.status = 'pending' and v_run.origin = 'manual' then
+    -- In one step, so that no lease is open in between.
+    v_run := export_engine.complete_without_file(export_engine.start_pending_run(v_run, v_claim_ids), v_claim_ids);
   elsif p_status = 'completed' and v_run.status = 'processing' then
     v_run := export_engine.complete_without_file(v_run, v_claim_ids);
   elsif p_status = 'failed' and v_run.status in ('pending', 'processing', 'releasing') then

@@ -76,6 +76,10 @@ select
     when 'parked' then 'Gave up after several attempts. Recover or fail it.'
     when 'in_doubt' then 'It is not known what the accounting system got. Ask it, then settle the run.'
     when 'pending' then 'Created, never begun. Begin or fail it.'
+    when 'processing' then case
+      when r.origin = 'manual' then 'Recorded by hand and not finished. Complete or fail it: it keeps the organisation from exporting.'
+      else 'Its worker is silent. The next trigger takes it over.'
+    end
     else 'Its worker is silent. The next trigger takes it over.'
   end as what_to_do,
   r.attempt,
@@ -115,7 +119,8 @@ from public.expense_claims as c
 left join lateral (
   select r.status as run_status, r.id as run_id, r.run_number, m.voucher_number, r.file_name
   from export_engine.entered_claims as e
-  join public.export_run_claims as m on m.claim_id = e.claim_id and m.run_id = e.run_id and m.released_at is null
+  join public.export_run_claims as m
+    on m.claim_id = e.claim_id and m.kind = 'entry' and m.generation = e.generation and m.released_at is null
   join public.export_runs as r on r.id = e.run_id
   where e.claim_id = c.id
   limit 1
@@ -128,10 +133,14 @@ left join lateral (
   order by m.reserved_at desc
   limit 1
 ) as latest on true
-where c.status = 'approved' or live.run_status is not null;
+where
+  (c.status = 'approved' or live.run_status is not null)
+  -- Claimants see their claims but no runs, and would read "pending" for what is exported: only who sees the organisation's
+  -- lock sees its memberships.
+  and exists (select from public.export_locks as l where l.organization_id = c.organization_id);
 
 comment on view public.claim_export_status is
-  'Every claim that is approved or in a run, in exactly one class: exported, reserved, left_out (with the reason), pending.';
+  'For staff: every claim that is approved or in a run, in exactly one class: exported, reserved, left_out (with the reason), pending.';
 comment on column public.claim_export_status.export_status is
   'exported: in a completed run. reserved: in a run that is not finished. left_out: the last run could not use it. pending: waits for a run.';
 comment on column public.claim_export_status.reason_code is 'Why it was left out; null otherwise.';
@@ -166,16 +175,23 @@ union all
 select
   o.name,
   'left_out_claims',
-  format('Claims left out: %s (%s).', c.reason_code, coalesce(c.reason_field, 'claim')),
-  min(c.reason_message),
-  null::timestamptz,
+  format('Claims left out: %s (%s).', m.reason_code, coalesce(m.reason_field, 'claim')),
+  min(m.reason_message),
+  min(m.released_at),
   count(*),
-  c.organization_id,
+  m.organization_id,
   null::uuid
-from public.claim_export_status as c
-join public.organizations as o on o.id = c.organization_id
-where c.export_status = 'left_out'
-group by o.name, c.organization_id, c.reason_code, c.reason_field;
+from public.export_run_claims as m
+join public.expense_claims as c on c.id = m.claim_id and c.status = 'approved'
+join public.organizations as o on o.id = m.organization_id
+where
+  m.outcome = 'left_out'
+  and not exists (
+    select
+    from public.export_run_claims as later
+    where later.claim_id = m.claim_id and (later.reserved_at, later.run_id) > (m.reserved_at, m.run_id)
+  )
+group by o.name, m.organization_id, m.reason_code, m.reason_field;
 
 comment on view public.export_needs_attention is 'What a person should look at: stuck runs, runs that failed within a week, claims that were left out, by cause.';
 

@@ -242,7 +242,12 @@ def test_empty_period_leaves_no_run_and_no_number(
     """Nothing to export leaves no trace: no run, no run number, no token, a free lock."""
     answer = begin(coordinator, organisation, key="tap-1")
 
-    assert answer == {"outcome": "nothing_to_export", "run": None, "skipped_count": 0}
+    assert answer == {
+        "outcome": "nothing_to_export",
+        "run": None,
+        "skipped_count": 0,
+        "left_out": [],
+    }
     assert organisation.execute("select from public.export_runs") == []
     assert organisation.execute("select from public.export_counters") == []
     assert organisation.execute("select fencing_token, run_id from public.export_locks") == [
