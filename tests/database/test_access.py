@@ -98,6 +98,7 @@ def test_members_see_their_own_claims_only(organisation: Organisation) -> None:
 
     assert user.execute("select id from public.expense_claims").fetchall() == [(claim_id,)]
     assert count(user, "expense_claim_lines") == 2
+    assert count(user, "claim_export_status") == 0, "she would read pending for what is exported"
     assert {
         table: count(user, table)
         for table in ["export_runs", "export_run_claims", "export_locks", "export_targets"]

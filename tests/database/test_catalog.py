@@ -180,3 +180,15 @@ def test_nothing_depends_on_an_extension(query: Any) -> None:
 def test_bucket_is_private(query: Any) -> None:
     """The bucket of the files is not public."""
     assert query("select public from storage.buckets where id = 'exports'") == [False]
+
+
+def test_no_api_role_has_a_right_on_a_sequence(query: Any) -> None:
+    """Numbers are drawn by the engine's functions only."""
+    assert (
+        query(
+            "select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            " cross join (values ('anon'), ('authenticated'), ('service_role')) as r (rolname)"
+            f" where {OURS} and c.relkind = 'S' and has_sequence_privilege(r.rolname, c.oid, 'usage, select, update')"
+        )
+        == []
+    )

@@ -33,6 +33,15 @@ EDITS = [
     "update public.export_locks set fencing_token = 0",
     "update public.export_locks set fencing_token = 99",
     "update public.export_counters set last_value = 0",
+    "update public.export_counters set last_value = 99999999",
+    (
+        "update public.export_locks set acquired_at = now(), expires_at = '2099-01-01', holder_id = gen_random_uuid(),"
+        " run_id = (select id from public.export_runs)"
+    ),
+    (
+        "insert into public.export_run_events (run_id, organization_id, actor, event) select id, organization_id, 'x',"
+        " 'completed' from public.export_runs"
+    ),
     (
         "insert into public.export_runs (organization_id, run_number, trigger, target, format, period_to, time_zone, cut_off,"
         " export_date, configuration) select organization_id, 99, 'cli', target, format, period_to, time_zone, cut_off,"
@@ -228,3 +237,45 @@ def test_unique_index_alone_stops_a_double(organisation: Organisation) -> None:
             )
 
     assert error.value.diag.constraint_name == "export_run_claims_live_key"
+
+
+def test_lease_is_not_lengthened_by_hand(organisation: Organisation) -> None:
+    """A lease of years would keep the organisation from exporting."""
+    organisation.add_claim()
+    begin(organisation.as_user(organisation.add_member()), organisation)
+
+    with pytest.raises(psycopg.Error) as error:
+        organisation.execute(
+            "update public.export_locks set expires_at = '2099-01-01' where run_id is not null"
+        )
+
+    assert error.value.diag.message_detail == "history_is_protected"
+
+
+def test_organisation_that_never_exported_can_be_removed(organisation: Organisation) -> None:
+    """Setting a target up by mistake binds nobody for ever."""
+    other = Organisation.create(organisation.database, "dynamics", "HLF")
+
+    for table in ("export_locks", "export_targets"):
+        other.execute(f"delete from public.{table} where organization_id = %s", other.id)
+    other.execute("delete from public.organizations where id = %s", other.id)
+
+
+def test_claims_are_not_truncated(organisation: Organisation) -> None:
+    """Not even all of them at once."""
+    with pytest.raises(psycopg.Error) as error:
+        organisation.execute("truncate public.expense_claims cascade")
+
+    assert error.value.diag.message_detail == "history_is_protected"
+
+
+def test_claim_is_not_deleted_under_an_old_snapshot(organisation: Organisation) -> None:
+    """A repeatable-read transaction would not see the membership that was made meanwhile."""
+    fresh = organisation.add_claim()
+    owner = organisation.database.connect("postgres", autocommit=False)
+    owner.execute("set transaction isolation level repeatable read")
+
+    with pytest.raises(psycopg.Error) as error:
+        owner.execute("delete from public.expense_claims where id = %s", [fresh])
+
+    assert error.value.diag.message_detail == "wrong_isolation"
