@@ -182,6 +182,14 @@ CATALOGUE: dict[str, Entry] = {
         Sentence(nb="Kallet mangler et tilfeldig nummer.", en="The call lacks its random number."),
         _ASK_SUPPORT,
     ),
+    "renderer_version_too_long": Entry(
+        400,
+        Sentence(
+            nb="Versjonen av filskriveren er for lang.",
+            en="The version of the renderer is too long.",
+        ),
+        _ASK_SUPPORT,
+    ),
     "unknown_trigger": Entry(
         400,
         Sentence(
@@ -309,6 +317,22 @@ CATALOGUE: dict[str, Entry] = {
             en="The claim is part of an export and cannot be changed or deleted.",
         ),
         _ASK_SUPPORT,
+    ),
+    "claim_history_unknown": Entry(
+        409,
+        Sentence(
+            nb="Kravet kan ikke slettes nå, fordi det kan være med i en eksport.",
+            en="The claim cannot be deleted now, because it may be part of an export.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "run_is_manual": Entry(
+        409,
+        Sentence(
+            nb="Denne kjøringen ble eksportert for hånd og får ingen fil.",
+            en="This run was exported by hand and gets no file.",
+        ),
+        _REOPEN,
     ),
     "claims_not_in_run": Entry(
         422,

@@ -5,6 +5,7 @@ Nothing here undoes anything either: whatever stops half-way is continued by who
 """
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -37,6 +38,7 @@ from functions.settings import Settings
 _MOST_BEGINS: Final = 5
 _SECONDS_UNTIL_NEXT_TRY: Final = 30
 _SECONDS_AFTER_RELEASE: Final = 5
+_PAUSES_WHILE_LOCKED: Final = (0.2, 0.4, 0.8)
 # The database's lease: what was left half-way can be continued when it is over.
 _LEASE_SECONDS: Final = 60
 # Refusals at the end of a run that no second attempt would change: its claims are let go.
@@ -100,7 +102,7 @@ class ExportEngine:
     async def _carry_through(self, begin: Callable[[UUID], Awaitable[Begun]]) -> Exported:
         deadline = self._deadline()
         for _ in range(_MOST_BEGINS):
-            begun = await begin(uuid4())
+            begun = await self._begin_patiently(begin)
             if not isinstance(begun, Granted):
                 return begun
             try:
@@ -114,6 +116,20 @@ class ExportEngine:
             if begun.outcome == "started":
                 return completed
         return Busy(outcome="busy", retry_after=_SECONDS_UNTIL_NEXT_TRY)
+
+    async def _begin_patiently(self, begin: Callable[[UUID], Awaitable[Begun]]) -> Begun:
+        """Asks again for a moment while another begin works on this organisation's lock.
+
+        It may be our own: a reply was lost, and the database still works on the request. The same
+        invocation gets that run; a new one would be told that somebody else has it.
+        """
+        invocation = uuid4()
+        for pause in _PAUSES_WHILE_LOCKED:
+            begun = await begin(invocation)
+            if not (isinstance(begun, Busy) and begun.run is None):
+                return begun
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        return await begin(invocation)
 
     async def _finish(self, granted: Granted, deadline: float) -> Completed:
         """From the lock to its release: render, store, complete; or fail for good."""

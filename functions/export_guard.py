@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from exporters.claim import Member
+from exporters.run_renderer import RENDERER_VERSION
 from functions.export_run import ExportFile, ExportRun, LeftOutClaim, Told
 from functions.supabase_connection import SupabaseConnection
 
@@ -55,11 +56,15 @@ class Busy(Told):
 
 
 class NothingToExport(Told):
-    """`run` is the latest completed run that took this scope; skipped claims are locked now."""
+    """`run` is the latest completed run that took this scope; skipped claims are locked now.
+
+    `left_out`: claims that were tried before and would be left out again, as nothing changed.
+    """
 
     outcome: Literal["nothing_to_export"]
     run: ExportRun | None = None
     skipped_count: int = 0
+    left_out: tuple[LeftOutClaim, ...] = ()
 
 
 class NothingToResume(Told):
@@ -232,6 +237,7 @@ def _scope_arguments(scope: ExportScope, key: str | None, invocation_id: UUID) -
         "p_period_to": scope.period_to,
         "p_idempotency_key": key,
         "p_invocation_id": invocation_id,
+        "p_renderer_version": RENDERER_VERSION,
     }
 
 

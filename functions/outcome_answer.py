@@ -31,8 +31,12 @@ _NOTHING: Final = Sentence(
     en="There are no approved claims to export in the period.",
 )
 _NOTHING_LEFT: Final = Sentence(
-    nb="Alt i perioden er eksportert, sist i kjøring {run_number}.",
-    en="Everything in the period is exported, most recently in run {run_number}.",
+    nb="Det er ikke mer å eksportere i perioden. Sist eksportert i kjøring {run_number}.",
+    en="There is no more to export in the period. Most recently exported in run {run_number}.",
+)
+_STILL_LEFT_OUT: Final = Sentence(
+    nb="Krav som fortsatt ikke kan eksporteres: {count}. Årsaken står ved hvert krav.",
+    en="Claims that still cannot be exported: {count}. The reason is given beside each.",
 )
 _SKIPPED: Final = Sentence(
     nb="Krav som redigeres akkurat nå: {skipped_count}. De kan eksporteres etterpå.",
@@ -125,7 +129,10 @@ def _nothing(nothing: NothingToExport, language: Language) -> JSONResponse:
     ]
     if nothing.skipped_count:
         sentences.append(_SKIPPED.said(language, skipped_count=nothing.skipped_count))
+    if nothing.left_out:
+        sentences.append(_STILL_LEFT_OUT.said(language, count=len(nothing.left_out)))
     content = _content("nothing_to_export", nothing.run, " ".join(sentences))
+    content["left_out"] = left_out_json(nothing.left_out, language)
     content["skipped_count"] = nothing.skipped_count
     return JSONResponse(content, HTTPStatus.OK, _with_language({}, language))
 

@@ -122,7 +122,7 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- An older snapshot would not see the membership of a run that reserved the claim meanwhile.
     perform export_engine.refuse(
-      403, 'wrong_isolation', 'Claims are deleted at isolation level read committed only.', 'Use the default isolation level.'
+      409, 'claim_history_unknown', 'Claims are deleted at isolation level read committed only.', 'Use the default isolation level.'
     );
   end if;
   if exists (select from public.export_run_claims as m where m.claim_id = old.id) then

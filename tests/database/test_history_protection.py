@@ -278,4 +278,4 @@ def test_claim_is_not_deleted_under_an_old_snapshot(organisation: Organisation) 
     with pytest.raises(psycopg.Error) as error:
         owner.execute("delete from public.expense_claims where id = %s", [fresh])
 
-    assert error.value.diag.message_detail == "wrong_isolation"
+    assert error.value.diag.message_detail == "claim_history_unknown"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import jwt
@@ -17,7 +17,7 @@ from tests.organisation import APPROVED_AT, Organisation, begin
 
 NewUser = Callable[..., AppUser]
 NOVEMBER = ("2026-11-01", "2026-11-30")
-MORE_THAN_A_PAGE = 5001
+MORE_THAN_A_PAGE = 2001
 
 
 def test_the_file_behind_the_signed_link_has_the_hash_on_the_run(
@@ -140,7 +140,7 @@ def test_ten_coordinators_at_once_export_each_claim_once(
     new_user: NewUser, organisation: Organisation
 ) -> None:
     """Of ten simultaneous requests one exports, and no claim is in two runs."""
-    claims = add_short_claims(organisation, 20)
+    claims = organisation.add_claims(20)
     users = [new_user("coordinator", organisation) for _ in range(10)]
 
     with ThreadPoolExecutor(10) as pool:
@@ -157,7 +157,7 @@ def test_two_organisations_do_not_meet(new_user: NewUser, stack: EmbeddedStack) 
     """Interleaved exports of two organisations each hold their own claims only."""
     organisations = [Organisation.create(stack.database) for _ in range(2)]
     users = [new_user("coordinator", organisation) for organisation in organisations]
-    claims = [set(add_short_claims(organisation, 5)) for organisation in organisations]
+    claims = [set(organisation.add_claims(5)) for organisation in organisations]
 
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(AppUser.trigger, users, organisations))
@@ -227,6 +227,25 @@ def test_no_file_is_made_of_nothing(coordinator: AppUser, organisation: Organisa
     assert coordinator.trigger(organisation, "key-1").status_code == 201
 
 
+def test_second_tap_tells_what_still_cannot_be_exported(
+    coordinator: AppUser, organisation: Organisation
+) -> None:
+    """After a success with a claim left out, a new tap is 200, names that run and the claim, and makes no run."""
+    organisation.add_claim()
+    organisation.add_claim([("helicopter", "10.00")])
+    first = coordinator.trigger(organisation).json()
+
+    answer = coordinator.trigger(organisation)
+
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "nothing_to_export")
+    assert answer.json()["run"]["run_id"] == first["run"]["run_id"]
+    assert answer.json()["left_out"] == first["left_out"]
+    assert answer.json()["message"].endswith(
+        "Claims that still cannot be exported: 1. The reason is given beside each."
+    )
+    assert len(coordinator.history(organisation).json()["runs"]) == 1
+
+
 def test_an_organisation_may_want_all_or_nothing(
     coordinator: AppUser, organisation: Organisation
 ) -> None:
@@ -269,7 +288,7 @@ def test_more_claims_than_a_page_are_one_file(
     bad = organisation.add_claim(
         [("helicopter", "10.00")], approved_at=APPROVED_AT - timedelta(days=1)
     )
-    add_short_claims(organisation, MORE_THAN_A_PAGE)
+    organisation.add_claims(MORE_THAN_A_PAGE)
 
     answer = proxied_coordinator.trigger(organisation)
 
@@ -284,7 +303,7 @@ def test_a_small_export_is_three_round_trips(
     proxied_coordinator: AppUser, proxy: FaultProxy, organisation: Organisation
 ) -> None:
     """Begin, upload, complete: nothing else crosses the network, left-out claims or not."""
-    add_short_claims(organisation, 100)
+    organisation.add_claims(100)
     organisation.add_claim([("helicopter", "10.00")])
 
     answer = proxied_coordinator.trigger(organisation)
@@ -393,17 +412,6 @@ def trigger_with(
     """A well-formed request with these headers."""
     body = {"organization_id": str(organisation.id), "period_to": "2026-10-31"}
     return door.post("/trigger_export", json=body, headers={"Idempotency-Key": "k", **headers})
-
-
-def add_short_claims(organisation: Organisation, count: int) -> list[UUID]:
-    """Many claims, with claim numbers that fit into the file."""
-    claims = organisation.add_claims(count)
-    organisation.execute(
-        "update public.expense_claims set claim_number = left(claim_number, 13)"
-        " where organization_id = %s",
-        organisation.id,
-    )
-    return claims
 
 
 def add_rule(organisation: Organisation, expense_type: str) -> None:

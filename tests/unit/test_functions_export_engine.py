@@ -253,6 +253,27 @@ async def test_an_attempt_has_a_deadline() -> None:
     assert guard.calls[-1] == "release"
 
 
+async def test_a_begin_that_is_still_at_work_is_asked_again_under_its_own_name() -> None:
+    """While the database works on a begin, the same invocation asks again, and gets the run that it started."""
+    guard = ScriptedGuard(Busy(outcome="busy"), granted())
+
+    exported = await engine_of(guard, SlowStorage()).export(SCOPE, key="k", token="a.b.c")
+
+    assert isinstance(exported, Completed)
+    assert guard.calls == ["begin", "begin", "complete"]
+    assert len(guard.invocations) == 1
+
+
+async def test_another_run_of_the_organisation_is_not_waited_for() -> None:
+    """Busy with a run is an answer for the caller, at once."""
+    guard = ScriptedGuard(Busy(outcome="busy", run=granted().run, retry_after=3))
+
+    exported = await engine_of(guard, SlowStorage()).export(SCOPE, key="k", token="a.b.c")
+
+    assert isinstance(exported, Busy)
+    assert guard.calls == ["begin"]
+
+
 async def test_a_dead_workers_run_comes_first() -> None:
     """After finishing what another worker left, the caller's own request begins anew."""
     guard = ScriptedGuard(granted("resumed"), granted("started"))
