@@ -46,9 +46,10 @@ as $$
   select c.id, c.approved_at
   from public.expense_claims as c
   where
-    c.organization_id = p_organization_id
+    c.id = any (p_claim_ids)
     and c.status = 'approved'
-    and c.id = any (p_claim_ids)
+    -- Not "=": on a table that was never analysed the planner would walk the whole organisation for each page.
+    and c.organization_id is not distinct from p_organization_id
     and (select e.claim_id from export_engine.entered_claims as e where e.claim_id = c.id limit 1) is null
   order by c.approved_at, c.id
   for no key update of c skip locked;
