@@ -301,6 +301,22 @@ def test_successor_does_not_get_what_was_left_out(
     assert (second["outcome"], claim_ids(second["claims"])) == ("resumed", [str(wanted[1])])
 
 
+def test_page_of_nothing_but_edited_claims_does_not_end_the_run(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """When a whole page is being edited, the claims after it are exported and the page is counted as skipped."""
+    wanted = organisation.add_claims(3)
+    with organisation.database.connect("postgres", autocommit=False) as editor:
+        editor.execute(
+            "update public.expense_claims set purpose = 'Ny' where id = any (%s)", [wanted[:2]]
+        )
+
+        answer = begin(coordinator, organisation)
+
+    assert (claim_ids(answer["claims"]), answer["last_page"]) == ([str(wanted[2])], True)
+    assert answer["run"]["skipped_count"] == 2
+
+
 def test_takeover_in_the_middle_of_the_pages_reserves_the_rest(
     organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
 ) -> None:
