@@ -21,20 +21,20 @@ OUTPUT = CHECKOUT / "demo-output"
 _NARROWEST = 140
 
 
-def run(console: Console) -> None:
-    """Tell the story of every example organisation on a stack of its own."""
+def run(console: Console, home: Path, output: Path) -> None:
+    """Tell every example organisation's story on a new stack in `home`; files go to `output`."""
     started = time.monotonic()
-    shutil.rmtree(HOME, ignore_errors=True)
-    shutil.rmtree(OUTPUT, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.rmtree(output, ignore_errors=True)
     console.print("Starting Postgres, the embedded Supabase and the functions ...")
-    with EmbeddedStack(HOME, durable=False) as stack:
+    with EmbeddedStack(home, durable=False) as stack:
         console.print(f"  up after {time.monotonic() - started:.1f} s, migrations applied")
         console.print("Adding two organisations with their people, posting rules and claims ...")
         organization_ids = add_example_organisations(stack)
         for example in EXAMPLES:
-            tell(console, stack, example, organization_ids[example.name], OUTPUT)
+            tell(console, stack, example, organization_ids[example.name], output)
         console.print("Stopping everything ...")
-    console.print(f"Took {time.monotonic() - started:.1f} s. The files are in {OUTPUT.name}/.")
+    console.print(f"Took {time.monotonic() - started:.1f} s. The files are in {output.name}/.")
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
     if not console.is_terminal:
         console.width = max(console.width, _NARROWEST)
     try:
-        run(console)
+        run(console, HOME, OUTPUT)
     except (DemoFailure, StackError, httpx.HTTPError, psycopg.Error) as failure:
         console.print(f"demo: failed: {type(failure).__name__}: {failure}", markup=False)
         return 1

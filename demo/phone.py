@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import httpx
 from supabase import Client, create_client
+from supabase.lib.client_options import SyncClientOptions
 
 from demo.failure import DemoFailure
 from stack.accounts import PASSWORD
@@ -31,11 +32,16 @@ class Answer:
 
 
 class Phone:
-    """One signed-in person."""
+    """One signed-in person, until the block ends."""
 
     def __init__(self, stack: EmbeddedStack, person: Person) -> None:
         self.person = person
-        self._client: Client = create_client(stack.url, stack.credentials.publishable_key)
+        self._transport = httpx.Client(timeout=PATIENCE_SECONDS)
+        self._client: Client = create_client(
+            stack.url,
+            stack.credentials.publishable_key,
+            SyncClientOptions(httpx_client=self._transport, auto_refresh_token=False),
+        )
         session = self._client.auth.sign_in_with_password(
             {"email": person.email, "password": PASSWORD}
         ).session
@@ -46,6 +52,13 @@ class Phone:
             headers={"Authorization": f"Bearer {session.access_token}", "Accept-Language": "en"},
             timeout=PATIENCE_SECONDS,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+        self._functions.close()
 
     def trigger(self, organization_id: UUID, period: tuple[date, date], key: str) -> Answer:
         """Tap "export"."""

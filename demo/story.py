@@ -12,7 +12,14 @@ from rich.console import Console
 
 from demo.failure import DemoFailure, demand
 from demo.phone import Answer, Phone, download
-from demo.tables import show_claims, show_conversation, show_first_lines, show_history, show_run
+from demo.tables import (
+    Turn,
+    show_claims,
+    show_conversation,
+    show_first_lines,
+    show_history,
+    show_run,
+)
 from stack.embedded_stack import EmbeddedStack
 from stack.example_organisations import Example
 
@@ -29,54 +36,54 @@ def tell(
         DemoFailure: something was not as promised.
     """
     console.rule(f"[bold]{example.name}: {example.format}")
-    first, second = (Phone(stack, person) for person in example.coordinators[:2])
+    one, other = example.coordinators[:2]
+    with Phone(stack, one) as first, Phone(stack, other) as second:
+        turns = _conversation(first, second, organization_id)
+        show_conversation(console, turns)
+
+        run = _the_one_run(turns)
+        details = first.run(run["run_id"]).expect(200)
+        content = download(details["download"]["url"])
+        path = _keep(content, output / example.folder, details["run"])
+        claims = first.claims(organization_id)
+        _check(example, details, claims, content)
+        show_claims(console, claims, details["left_out"])
+        show_run(console, details["run"], str(path.relative_to(output.parent)))
+        show_first_lines(console, content)
+        show_history(console, first.history(organization_id).expect(200)["runs"])
+
+
+def _conversation(first: Phone, second: Phone, organization_id: UUID) -> list[Turn]:
+    """Two taps at once, a retry with the same key, and a tap by somebody who lost hers."""
     today = date.today()  # noqa: DTZ011 - what a calendar on the phone shows
     period = (today - timedelta(days=_DAYS), today)
     key = str(uuid4())
-
     with ThreadPoolExecutor(2) as taps:
         tapped = taps.submit(first.trigger, organization_id, period, key)
         also_tapped = taps.submit(second.trigger, organization_id, period, str(uuid4()))
-    turns = [
+    retried = _until_done(first, organization_id, period, key)
+    again = second.trigger(organization_id, period, str(uuid4()))
+    again.expect(200)
+    return [
         (first.person.name, "taps export", tapped.result()),
         (second.person.name, "taps at the same moment", also_tapped.result()),
+        (first.person.name, "retries with the same key", retried),
+        (second.person.name, "lost her key, taps again", again),
     ]
-    turns += _until_done(first, organization_id, period, key)
-    turns.append(
-        (
-            second.person.name,
-            "lost her key, taps again",
-            second.trigger(organization_id, period, str(uuid4())),
-        )
-    )
-    show_conversation(console, turns)
-
-    run = _the_one_run(turns)
-    details = first.run(run["run_id"]).expect(200)
-    content = download(details["download"]["url"])
-    path = _keep(content, output / example.folder, details["run"])
-    claims = first.claims(organization_id)
-    _check(example, details, claims, content)
-    show_claims(console, claims, details["left_out"])
-    show_run(console, details["run"], str(path.relative_to(output.parent)))
-    show_first_lines(console, content)
-    show_history(console, first.history(organization_id).expect(200)["runs"])
 
 
-def _until_done(
-    phone: Phone, organization_id: UUID, period: tuple[date, date], key: str
-) -> list[tuple[str, str, Answer]]:
+def _until_done(phone: Phone, organization_id: UUID, period: tuple[date, date], key: str) -> Answer:
     """Retry with the same key, as an app does that is not sure whether its request arrived."""
     for _ in range(_MOST_RETRIES):
         answer = phone.trigger(organization_id, period, key)
         if answer.status == 200:  # noqa: PLR2004 - HTTP OK
-            return [(phone.person.name, "retries with the same key", answer)]
+            return answer
         answer.expect(202, 409)
         time.sleep(float(answer.body.get("retry_after") or 1))
     raise DemoFailure("the export did not come to an end")
 
 
-def _the_one_run(turns: list[tuple[str, str, Answer]]) -> dict[str, Any]:
+def _the_one_run(turns: list[Turn]) -> dict[str, Any]:
     """All answers name one run, and one of them made it."""
     runs = {
         turn[2].body["run"]["run_id"]: turn[2].body["run"]

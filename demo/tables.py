@@ -9,6 +9,9 @@ from rich.text import Text
 
 from demo.phone import Answer
 
+Turn = tuple[str, str, Answer]
+"""Who, did what, and what the function answered."""
+
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -22,7 +25,7 @@ def _amounts(totals: Mapping[str, str] | None) -> str:
     return ", ".join(f"{amount} {currency}" for currency, amount in (totals or {}).items())
 
 
-def show_conversation(console: Console, turns: Iterable[tuple[str, str, Answer]]) -> None:
+def show_conversation(console: Console, turns: Iterable[Turn]) -> None:
     """Who tapped what, and what the function answered."""
     table = _table("What the coordinators did", "who", "did", "HTTP", "outcome", "run", "answer")
     for who, did, answer in turns:
