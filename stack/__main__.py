@@ -54,7 +54,8 @@ def _describe(stack: EmbeddedStack) -> str:
     ]
     return "\n".join(
         [
-            f"Supabase         {stack.url} (dashboard in a browser)",
+            f"Dashboard        {stack.supabase.dashboard_url} (works as the database's owner)",
+            f"Supabase         {stack.url}",
             f"Functions        {stack.functions.url}",
             f"Postgres         {stack.database.dsn()}",
             f"Publishable key  {stack.credentials.publishable_key}",

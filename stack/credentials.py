@@ -17,6 +17,7 @@ class Credentials:
     jwt_secret: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     publishable_key: str = field(default_factory=lambda: _key("publishable"))
     secret_key: str = field(default_factory=lambda: _key("secret"))
+    dashboard_token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
 
 def load_credentials(file: Path) -> Credentials:

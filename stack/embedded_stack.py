@@ -75,14 +75,19 @@ class EmbeddedStack:
         }
 
     def _start(self, cleanup: ExitStack) -> None:
-        ports = choose_ports(self.directory / "ports.json", ["postgres", "supabase", "functions"])
+        ports = choose_ports(
+            self.directory / "ports.json", ["postgres", "supabase", "dashboard", "functions"]
+        )
         self.credentials = load_credentials(self.directory / "credentials.json")
         self.postgres = PostgresServer(self.directory, ports["postgres"], durable=self._durable)
         cleanup.callback(self.postgres.stop)
         self.postgres.start()
         self.database = self._migrated_database()
         self.supabase = SupabaseLite(
-            self.directory, ports["supabase"], self.database, self.credentials
+            self.directory,
+            {"api": ports["supabase"], "dashboard": ports["dashboard"]},
+            self.database,
+            self.credentials,
         )
         cleanup.callback(self.supabase.stop)
         self.supabase.start()

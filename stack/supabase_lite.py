@@ -57,9 +57,16 @@ class SupabaseLite:
     """The server behind `url`; started again whenever it ends without being told to."""
 
     def __init__(
-        self, directory: Path, port: int, database: Database, credentials: Credentials
+        self,
+        directory: Path,
+        ports: dict[Literal["api", "dashboard"], int],
+        database: Database,
+        credentials: Credentials,
     ) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{ports['api']}"
+        self.dashboard_url = (
+            f"http://127.0.0.1:{ports['dashboard']}/?token={credentials.dashboard_token}"
+        )
         self._stopping = False
         self._starting_or_stopping = threading.Lock()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
@@ -72,7 +79,9 @@ class SupabaseLite:
                 "DATABASE_URL": (
                     f"postgres://supabase_admin:{database.password}@127.0.0.1:{database.port}/{database.name}"
                 ),
-                "PORT": str(port),
+                "PORT": str(ports["api"]),
+                "DASHBOARD_PORT": str(ports["dashboard"]),
+                "DASHBOARD_TOKEN": credentials.dashboard_token,
                 "POOL_SIZE": str(POOL_SIZE),
                 "JWT_SECRET": credentials.jwt_secret,
                 "SUPABASE_PUBLISHABLE_KEY": credentials.publishable_key,

@@ -54,7 +54,13 @@ async function applyRpcRequestGucs(transaction, request) {
       current_setting('statement_timeout')), true)`.execute(transaction);
 }
 
-export function connect(url, poolSize) {
+// The dashboard of a hosted project works as postgres, without a token and with a longer limit.
+async function applyOwnerContext(transaction) {
+  await sql`select set_config('role', 'postgres', true), set_config('request.jwt.claims', '', true),
+    set_config('statement_timeout', '60s', true)`.execute(transaction);
+}
+
+export function connect(url, poolSize, { asOwner = false } = {}) {
   const connection = createPostgresConnection({
     url,
     postgresOptions: {
@@ -70,7 +76,11 @@ export function connect(url, poolSize) {
     },
   });
   connection.rlsState = "active"; // otherwise lite's first request grants everything to the API roles
-  Object.assign(connection, { normalizeDbError, applyJwtSessionContext, applyRpcRequestGucs });
+  Object.assign(connection, {
+    normalizeDbError,
+    applyJwtSessionContext: asOwner ? applyOwnerContext : applyJwtSessionContext,
+    applyRpcRequestGucs,
+  });
   connection.driver.listen("pgrst", () => connection.clearSchemaCache());
   return connection;
 }

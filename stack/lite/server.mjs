@@ -5,11 +5,13 @@ import { serve } from "@hono/node-server";
 import { serveStatic } from "@hono/node-server/serve-static";
 import { App } from "@supabase/lite";
 import { Hono } from "hono";
+import { serveDashboard } from "./dashboard.mjs";
 import { connect } from "./database.mjs";
 import { storageApi } from "./storage.mjs";
 import { tokenAuthority } from "./tokens.mjs";
 
-const { DATABASE_URL, PORT, JWT_SECRET, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, STORAGE_DIRECTORY, POOL_SIZE } = process.env;
+const { DATABASE_URL, PORT, JWT_SECRET, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, STORAGE_DIRECTORY, POOL_SIZE,
+  DASHBOARD_PORT, DASHBOARD_TOKEN } = process.env;
 const url = `http://127.0.0.1:${PORT}`;
 const connection = connect(DATABASE_URL, Number(POOL_SIZE));
 const tokens = tokenAuthority({ secret: JWT_SECRET, publishableKey: SUPABASE_PUBLISHABLE_KEY, secretKey: SUPABASE_SECRET_KEY });
@@ -63,7 +65,12 @@ const server = serve({
 }, () => console.log(`listening on ${url}`));
 server.keepAliveTimeout = 75_000; // longer than any client's, so that none finds its idle connection closed
 
+const ownerConnection = connect(DATABASE_URL, 5, { asOwner: true });
+const dashboard = await serveDashboard({ connection: ownerConnection, port: Number(DASHBOARD_PORT), token: DASHBOARD_TOKEN,
+  publishableKey: SUPABASE_PUBLISHABLE_KEY, secretKey: SUPABASE_SECRET_KEY, jwtSecret: JWT_SECRET });
+
 process.on("SIGTERM", () => {
   server.close();
-  connection.close().finally(() => process.exit(0));
+  dashboard.close();
+  Promise.allSettled([connection.close(), ownerConnection.close()]).finally(() => process.exit(0));
 });
