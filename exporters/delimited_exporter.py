@@ -19,6 +19,8 @@ SettingsT = TypeVar("SettingsT", bound=ExporterSettings)
 
 # Without these columns a file could not be posted at all.
 _NEEDED_COLUMNS = ("line.account_code", "line.amount", "voucher.posting_date")
+_VOUCHER_NUMBERS = ("voucher.number", "voucher.document_number")
+_CLAIM_NUMBERS = ("claim.claim_number", "line.reference")
 
 
 class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
@@ -44,6 +46,7 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
         self._layout = _with_dialect_of(self._settings, layout)
         problems = (
             *_column_problems(self._layout, configuration),
+            *_reference_problems(self._layout, self._settings),
             *self._configuration_problems(self._settings, self._layout),
         )
         if problems:
@@ -128,3 +131,22 @@ def _column_problems(layout: Layout, configuration: FrozenConfiguration) -> list
         for path, reason in needed.items()
         if not layout.shows(path)
     ]
+
+
+def _reference_problems(layout: Layout, settings: ExporterSettings) -> Iterable[Problem]:
+    if not any(layout.shows(path) for path in _VOUCHER_NUMBERS):
+        yield Problem(
+            ProblemCode.LAYOUT_INVALID,
+            "layout.columns",
+            "No column shows the voucher number (voucher.number or voucher.document_number), so"
+            " the accounting system could not tell which lines belong together.",
+        )
+    in_text = layout.shows("line.text") and settings.texts_show("claim_number")
+    if not in_text and not any(layout.shows(path) for path in _CLAIM_NUMBERS):
+        yield Problem(
+            ProblemCode.LAYOUT_INVALID,
+            "layout.columns",
+            "No column shows the claim number (claim.claim_number, line.reference, or line.text"
+            " with {claim_number} in every text setting), so nobody could find the claim of a"
+            " posted line.",
+        )

@@ -10,6 +10,7 @@ from exporters.cell import (
     cell_for,
     unencodable_character,
 )
+from exporters.claim_field import claim_field
 from exporters.layout import Column, ConstantSource, Layout, NoHeader, PathSource, TextHeader
 from exporters.notice import Notice
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
@@ -24,6 +25,7 @@ class _Field(NamedTuple):
     # What stands before the field on every line: a delimiter, and columns that no line changes.
     before: str
     column: Column
+    path: str
     value: ValueOfLine
     write: Cell
 
@@ -97,7 +99,7 @@ class DelimitedWriter:
     def _record(self, voucher: Voucher, line: JournalLine, altered: list[Alteration]) -> str:
         fields = [
             before + write(value(voucher, line), altered)
-            for before, _, value, write in self._fields
+            for before, _, _, value, write in self._fields
         ]
         fields.append(self._after)
         return "".join(fields)
@@ -115,9 +117,9 @@ class DelimitedWriter:
         try:
             text = field.write(field.value(voucher, line), [])
         except CellRefused as refusal:
-            return _line_problem(refusal, field.column, line)
+            return _line_problem(refusal, field, line)
         refused = self._encoding_refusal(text)
-        return _line_problem(refused, field.column, line) if refused else None
+        return _line_problem(refused, field, line) if refused else None
 
     def _encoding_refusal(self, text: str) -> CellRefused | None:
         missing = unencodable_character(text, self._dialect)
@@ -139,7 +141,8 @@ class DelimitedWriter:
                 value = _resolve(column, sources)
                 if callable(value):
                     write = cell_for(column, layout.dialect)
-                    self._fields.append(_Field(constant, column, value, write))
+                    path = _path(column, sources)
+                    self._fields.append(_Field(constant, column, path, value, write))
                     constant = ""
                 else:
                     constant += self._constant(column, value, layout)
@@ -187,6 +190,10 @@ def _resolve(column: Column, sources: Sources) -> Value | ValueOfLine:
     return column.source.value if isinstance(column.source, ConstantSource) else None
 
 
+def _path(column: Column, sources: Sources) -> str:
+    return sources.named(column.source.path) if isinstance(column.source, PathSource) else ""
+
+
 def _column_problem(index: int, column: Column, message: str) -> Problem:
     source = column.source
     if isinstance(source, PathSource) and source.path.startswith("settings."):
@@ -195,25 +202,7 @@ def _column_problem(index: int, column: Column, message: str) -> Problem:
     return Problem(ProblemCode.LAYOUT_INVALID, field, message)
 
 
-def _line_problem(refusal: CellRefused, column: Column, line: JournalLine) -> Problem:
-    field = f"lines[{line.line_number}].{column.name}"
-    if refusal.character:
-        field = _field_with(refusal.character, line) or field
+def _line_problem(refusal: CellRefused, field: _Field, line: JournalLine) -> Problem:
     place = f"line {line.line_number}" if line.line_number else "the payable line"
-    message = f"The column {column.name} of {place} {refusal.reason}."
-    return Problem(refusal.code, field, message)
-
-
-def _field_with(character: str, line: JournalLine) -> str | None:
-    """Find the claim's own field that a character came from, for the person who can change it."""
-    fields = {
-        f"lines[{claim_line.line_number}].description": claim_line.description
-        for claim_line in line.claim.lines
-        if claim_line.line_number == line.line_number
-    } | {
-        "claimant.name": line.claim.claimant.name,
-        "purpose": line.claim.purpose,
-        "claim_number": line.claim.claim_number,
-        "claimant.number": line.claim.claimant.number or "",
-    }
-    return next((field for field, text in fields.items() if character in text), None)
+    message = f"The column {field.column.name} of {place} {refusal.reason}."
+    return Problem(refusal.code, claim_field(field.path, line, refusal.character), message)

@@ -87,6 +87,16 @@ class ExporterSettings(BaseModel):
         """Write the voucher number as the target wants it."""
         return str(voucher_number)
 
+    def texts_show(self, placeholder: str) -> bool:
+        """Tell whether every text setting has a placeholder, so that every line's text does."""
+        texts = (
+            self.line_text,
+            self.payable_text,
+            self.reversal_line_text,
+            self.reversal_payable_text,
+        )
+        return all(placeholder in TextTemplate.parse(text).names for text in texts)
+
     @classmethod
     def from_document(cls, document: Mapping[str, object]) -> Self:
         """Read the settings as frozen.

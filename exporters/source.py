@@ -54,6 +54,9 @@ _LINE_SOURCES: Final[Mapping[str, _LineSource]] = {
     "claimant.number": _LineSource("text", lambda _, line: line.claim.claimant.number),
 }
 
+LINE_PATHS: Final = tuple(_LINE_SOURCES)
+"""The listed paths whose value a line decides; each has its field in `exporters.claim_field`."""
+
 _RUN_SOURCES: Final[Mapping[str, _RunSource]] = {
     "run.run_id": _RunSource("text", lambda run: str(run.run_id)),
     "run.run_number": _RunSource("integer", lambda run: run.run_number),
@@ -113,12 +116,16 @@ class Sources:
             return on_run.value(self._run)
         if setting := _SETTING.fullmatch(path):
             return self._setting(setting[1])
-        if dimension := _DIMENSION_IN_ORDER.fullmatch(path):
-            place = int(dimension[1]) - 1
-            if place >= len(self._dimension_order):
-                return None
-            return _dimension(self._dimension_order[place])
-        return _dimension(path.removeprefix("line.dimensions."))
+        by_name = _DIMENSION_BY_NAME.fullmatch(self.named(path))
+        return _dimension(by_name[1]) if by_name else None
+
+    def named(self, path: str) -> str:
+        """Write `dimensions.<n>` with the name of the dimension, if the order has an nth."""
+        dimension = _DIMENSION_IN_ORDER.fullmatch(path)
+        place = int(dimension[1]) - 1 if dimension else len(self._dimension_order)
+        if place >= len(self._dimension_order):
+            return path
+        return f"line.dimensions.{self._dimension_order[place]}"
 
     def _setting(self, name: str) -> str | None:
         value = self._settings.get(name)

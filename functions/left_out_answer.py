@@ -18,7 +18,7 @@ def left_out_json(
             "code": claim.code,
             "field": claim.field,
             "message": why(claim.code).said(language),
-            "action": who_must_act(claim.code).said(language),
+            "action": who_must_act(claim.code, claim.field).said(language),
             "note": claim.message,
         }
         for claim in claims

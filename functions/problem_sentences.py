@@ -1,5 +1,6 @@
 """Why the exporters leave a claim out or refuse a set-up, and who must act: by problem code."""
 
+import re
 from typing import Final
 
 from functions.language import Sentence
@@ -19,6 +20,14 @@ _ADMIN_SET_UP: Final = Sentence(
 _ADMIN_PERSON: Final = Sentence(
     nb="En administrator må registrere nummeret på personen. Kravet blir med i neste eksport.",
     en="An administrator must register the person's number. The claim joins the next export.",
+)
+_ADMIN_PERSON_WRONG: Final = Sentence(
+    nb="En administrator må rette nummeret på personen. Kravet blir med i neste eksport.",
+    en="An administrator must correct the person's number. The claim joins the next export.",
+)
+_ADMIN_VALUE: Final = Sentence(
+    nb="En administrator må rette verdien eller oppsettet. Kravet blir med i neste eksport.",
+    en="An administrator must correct the value or the set-up. The claim joins the next export.",
 )
 _ACCOUNTANT: Final = Sentence(
     nb="Regnskapsføreren må avklare koden, og en administrator rette kontoreglene.",
@@ -198,6 +207,17 @@ _PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
     ),
 }
 
+_OF_A_VALUE: Final = frozenset(
+    {
+        "required_value_missing",
+        "value_too_long",
+        "forbidden_character",
+        "text_not_encodable",
+    }
+)
+_CLAIMANTS_TEXT: Final = re.compile(r"purpose|claimant\.name|lines\[\d+\]\.(?:description|unit)")
+_OF_A_RULE: Final = re.compile(r"(?:lines\[\d+\]\.)?(?:account_code|tax_code)")
+
 # A third party's exporter may have codes of its own; its own sentence goes along as the note.
 _UNKNOWN: Final = (
     Sentence(
@@ -213,9 +233,13 @@ def why(code: str) -> Sentence:
     return _PROBLEMS.get(code, _UNKNOWN)[0]
 
 
-def who_must_act(code: str) -> Sentence:
-    """What to do, and who."""
-    return _PROBLEMS.get(code, _UNKNOWN)[1]
+def who_must_act(code: str, field: str | None) -> Sentence:
+    """What to do, and who: of what stands in the file, a claimant can correct the texts only."""
+    if field is None or code not in _OF_A_VALUE or _CLAIMANTS_TEXT.fullmatch(field):
+        return _PROBLEMS.get(code, _UNKNOWN)[1]
+    if field == "claimant.number":
+        return _ADMIN_PERSON if code == "required_value_missing" else _ADMIN_PERSON_WRONG
+    return _ADMIN_RULES if _OF_A_RULE.fullmatch(field) else _ADMIN_VALUE
 
 
 def known_codes() -> frozenset[str]:

@@ -344,7 +344,7 @@ def test_b03_a_blank_description_is_left_out() -> None:
     rendered = render_claims(configuration, one_line_claim(description=" ;\t"))
 
     assert [(entry.code, entry.field) for entry in rendered.left_out] == [
-        ("required_value_missing", "lines[1].Description"),
+        ("required_value_missing", "lines[1].description"),
     ]
 
 

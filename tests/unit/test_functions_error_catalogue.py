@@ -47,7 +47,8 @@ def sentences() -> Iterator[Sentence]:
     yield from FIELD_SENTENCES.values()
     for code in (*ProblemCode, "a third party's own"):
         yield why(code)
-        yield who_must_act(code)
+        for field in ("purpose", "claimant.number", "claim_number", "lines[1].account_code"):
+            yield who_must_act(code, field)
 
 
 def test_every_refusal_of_the_database_has_words_and_the_same_status() -> None:
@@ -72,6 +73,47 @@ def test_every_code_of_ours_has_words() -> None:
 def test_every_problem_code_of_the_exporters_has_words() -> None:
     """No claim is left out for a reason that nobody can read."""
     assert known_codes() == {str(code) for code in ProblemCode}
+
+
+VALUE_CODES = [
+    "required_value_missing",
+    "value_too_long",
+    "forbidden_character",
+    "text_not_encodable",
+]
+
+
+@pytest.mark.parametrize("code", VALUE_CODES)
+@pytest.mark.parametrize(
+    ("field", "who"),
+    [
+        ("purpose", "Whoever submitted the claim"),
+        ("claimant.name", "Whoever submitted the claim"),
+        ("lines[12].description", "Whoever submitted the claim"),
+        ("lines[1].unit", "Whoever submitted the claim"),
+        ("claimant.number", "An administrator must"),
+        ("claim_number", "An administrator must correct the value or the set-up"),
+        ("voucher_number", "An administrator must correct the value or the set-up"),
+        ("dimensions.project", "An administrator must correct the value or the set-up"),
+        ("lines[1].dimensions.project", "An administrator must correct the value or the set-up"),
+        ("account_code", "An administrator must correct the posting rules"),
+        ("lines[2].tax_code", "An administrator must correct the posting rules"),
+    ],
+)
+def test_only_texts_are_the_claimants_to_correct(code: str, field: str, who: str) -> None:
+    """The claimant is asked for texts, an administrator for every number and code."""
+    assert who_must_act(code, field).en.startswith(who)
+
+
+def test_a_persons_number_is_registered_or_corrected() -> None:
+    """A missing number is to be registered, one that does not fit is to be corrected."""
+    assert "register" in who_must_act("required_value_missing", "claimant.number").en
+    assert "correct" in who_must_act("value_too_long", "claimant.number").en
+
+
+def test_the_field_changes_nothing_for_other_problems() -> None:
+    """An amount of zero is the claimant's to correct, whatever field is named."""
+    assert who_must_act("zero_amount_line", "lines[1].amount").en.startswith("Whoever submitted")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,16 @@ def layout_document() -> dict[str, Any]:
                 "source": {"kind": "path", "path": "line.dimensions.region"},
                 "type": "code",
             },
+            {
+                "name": "Bilag",
+                "source": {"kind": "path", "path": "voucher.number"},
+                "type": "integer",
+            },
+            {
+                "name": "Krav",
+                "source": {"kind": "path", "path": "claim.claim_number"},
+                "type": "code",
+            },
         ],
     }
 
@@ -64,10 +74,10 @@ def test_an_organisations_own_layout_replaces_the_shipped_one() -> None:
     ).data
 
     assert data == (
-        b"\xef\xbb\xbfKonto,Dato,Belop,Tom,Fast,Region\n"
-        b"7100,05.10.2026,530.00,,K1,N\n"
-        b"7130,05.10.2026,120.00,,K1,N\n"
-        b"2990,05.10.2026,-650.00,,K1,\n"
+        b"\xef\xbb\xbfKonto,Dato,Belop,Tom,Fast,Region,Bilag,Krav\n"
+        b"7100,05.10.2026,530.00,,K1,N,1001,2026-0001\n"
+        b"7130,05.10.2026,120.00,,K1,N,1001,2026-0001\n"
+        b"2990,05.10.2026,-650.00,,K1,,1001,2026-0001\n"
     )
 
 
@@ -128,7 +138,7 @@ def test_a_layout_problem_names_the_column_and_the_reason(column: Document, reas
 
     assert len(problems) == 1
     assert problems[0].code == "layout_invalid"
-    assert problems[0].field.startswith("layout.columns[7] (Ekstra)")
+    assert problems[0].field.startswith("layout.columns[9] (Ekstra)")
     assert reason in problems[0].message
 
 
@@ -203,6 +213,53 @@ def test_a_layout_that_could_not_be_posted_is_refused(missing: str) -> None:
 
     assert [problem.field for problem in problems] == ["layout.columns"]
     assert missing in problems[0].message
+
+
+def _layout_with_sources(*columns: tuple[str, str]) -> Document:
+    """Put these in the place of the voucher number and the claim number."""
+    layout = layout_document()
+    layout["columns"] = layout["columns"][:6] + [
+        {"name": path, "source": _path(path), "type": column_type} for path, column_type in columns
+    ]
+    return layout
+
+
+VOUCHER_NUMBER = ("voucher.number", "integer")
+DOCUMENT_NUMBER = ("voucher.document_number", "code")
+CLAIM_NUMBER = ("claim.claim_number", "code")
+REFERENCE = ("line.reference", "code")
+TEXT = ("line.text", "text")
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "missing"),
+    [
+        ([VOUCHER_NUMBER, CLAIM_NUMBER], {}, []),
+        ([DOCUMENT_NUMBER, REFERENCE], {}, []),
+        ([DOCUMENT_NUMBER, TEXT], {}, []),
+        ([VOUCHER_NUMBER, TEXT], {"line_text": "{description}"}, ["the claim number"]),
+        ([VOUCHER_NUMBER, TEXT], {"reversal_payable_text": "Storno"}, ["the claim number"]),
+        ([VOUCHER_NUMBER, REFERENCE, TEXT], {"line_text": "{description}"}, []),
+        ([VOUCHER_NUMBER, ("claim.purpose", "text")], {}, ["the claim number"]),
+        ([CLAIM_NUMBER], {}, ["the voucher number"]),
+        ([], {}, ["the voucher number", "the claim number"]),
+    ],
+)
+def test_a_layout_must_keep_voucher_and_claim_number(
+    columns: list[tuple[str, str]],
+    settings: Document,
+    missing: list[str],
+) -> None:
+    """Without a voucher number lines fall apart, without a claim number nobody finds the claim."""
+    configuration = dynamics_document(layout=_layout_with_sources(*columns), settings=settings)
+
+    problems = configuration_problems(configuration)
+
+    assert [(problem.code, problem.field) for problem in problems] == [
+        ("layout_invalid", "layout.columns") for _ in missing
+    ]
+    for problem, name in zip(problems, missing, strict=True):
+        assert problem.message.startswith(f"No column shows {name} (")
 
 
 def test_two_columns_of_one_name_are_refused() -> None:

@@ -438,6 +438,7 @@ def test_xc20_a_number_is_needed_and_has_nine_characters() -> None:
     rendered = render_claims(xledger_document(), missing, too_long)
 
     assert rendered.codes == ["missing_claimant_number", "value_too_long"]
+    assert [entry.field for entry in rendered.left_out] == ["claimant.number"] * 2
 
 
 def test_xc20_a_tenant_may_widen_the_number() -> None:
