@@ -60,18 +60,30 @@ CATALOGUE: dict[str, Entry] = {
             en="Whoever started the export no longer has access.",
         ),
         Sentence(
-            nb="Systemet gjør kjøringen ferdig; ingen trenger å gjøre noe.",
-            en="The system finishes the run; nobody needs to do anything.",
+            nb="Neste eksport i organisasjonen gjør kjøringen ferdig.",
+            en="The organisation's next export finishes the run.",
         ),
     ),
     # The request
     "malformed_json": Entry(
         400,
-        Sentence(nb="Innholdet er ikke gyldig JSON.", en="The body is not valid JSON."),
+        Sentence(
+            nb="Innholdet er ikke ett gyldig JSON-objekt.",
+            en="The body is not one valid JSON object.",
+        ),
         Sentence(
             nb="Send ett JSON-objekt i UTF-8, uten gjentatte felt.",
             en="Send one JSON object in UTF-8, without repeated fields.",
         ),
+        "body",
+    ),
+    "request_interrupted": Entry(
+        400,
+        Sentence(
+            nb="Forbindelsen ble brutt før hele forespørselen var kommet.",
+            en="The connection ended before the whole request had arrived.",
+        ),
+        _REPEAT,
     ),
     "invalid_request": Entry(
         400,
@@ -85,6 +97,7 @@ CATALOGUE: dict[str, Entry] = {
         413,
         Sentence(nb="Forespørselen er for stor.", en="The request is too large."),
         _CORRECT,
+        "body",
     ),
     "unsupported_media_type": Entry(
         415,
@@ -516,9 +529,6 @@ FIELD_SENTENCES: dict[str, Sentence] = {
         nb="Må være en dato på formen ÅÅÅÅ-MM-DD.", en="Must be a date of the form YYYY-MM-DD."
     ),
     "not_a_number": Sentence(nb="Må være et heltall.", en="Must be a whole number."),
-    "out_of_range": Sentence(
-        nb="Verdien er for liten eller for stor.", en="The value is too small or too large."
-    ),
     "malformed": Sentence(nb="Verdien har feil form.", en="The value has the wrong form."),
 }
 

@@ -7,10 +7,10 @@ Nothing here undoes anything either: whatever stops half-way is continued by who
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 from structlog.contextvars import bind_contextvars
@@ -42,7 +42,8 @@ _PAUSES_WHILE_LOCKED: Final = (0.2, 0.4, 0.8)
 # The database's lease: what was left half-way can be continued when it is over.
 _LEASE_SECONDS: Final = 60
 # Refusals at the end of a run that no second attempt would change: its claims are let go.
-_HOPELESS: Final = frozenset({"file_too_large", "totals_mismatch"})
+_HOPELESS: Final = frozenset({"file_too_large", "file_conflict", "totals_mismatch"})
+_SECONDS_FOR_A_RENEWAL: Final = 5
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Completed:
     left_out: tuple[LeftOutClaim, ...]
 
 
+Result = TypeVar("Result")
 Exported = Completed | Found | Busy | NothingToExport
 
 
@@ -135,29 +137,36 @@ class ExportEngine:
         """From the lock to its release: render, store, complete; or fail for good."""
         run_id, token = granted.run.run_id, granted.fencing_token
         bind_contextvars(run_id=str(run_id))
-        with _errors_naming(run_id), HashedFile() as content:
-            async with (
-                self._let_go_when_stopped(run_id, token),
-                asyncio.timeout_at(deadline),
-                self._lease_kept(run_id, token),
-            ):
-                started = time.monotonic()
-                try:
-                    rendering = await self._render(granted, content)
-                    file = rendering.file()
-                    await self._storage.store(content.finished(), file)
-                    run = await self._guard.complete(
-                        run_id,
-                        token,
-                        file=file,
-                        summary=rendering.summary(),
-                        left_out=rendering.take_untold(),
-                    )
-                except Refused as refusal:
-                    await self._fail_if_hopeless(granted, refusal)
-                    raise
-                _log_completion(run, time.monotonic() - started)
-                return Completed(run, tuple(rendering.left_out))
+        with HashedFile() as content:
+            async with self._let_go_when_stopped(run_id, token):
+                with _errors_named(run_id):
+                    async with asyncio.timeout_at(deadline), self._lease_kept(run_id, token):
+                        return await self._attempt(granted, content)
+
+    async def _attempt(self, granted: Granted, content: HashedFile) -> Completed:
+        started = time.monotonic()
+        try:
+            rendering = await self._render(granted, content)
+            file = rendering.file()
+            await self._storage.store(content.finished(), file)
+            run = await self._guard.complete(
+                granted.run.run_id,
+                granted.fencing_token,
+                file=file,
+                summary=rendering.summary(),
+                left_out=rendering.take_untold(),
+            )
+        except RunFailed as failed:
+            await self._fail(granted, failed)
+            raise
+        except Refused as refusal:
+            if refusal.code not in _HOPELESS:
+                raise
+            failure = RunFailed(refusal.code, run_id=granted.run.run_id)
+            await self._fail(granted, failure)
+            raise failure from refusal
+        _log_completion(run, time.monotonic() - started)
+        return Completed(run, tuple(rendering.left_out))
 
     async def _render(self, granted: Granted, content: HashedFile) -> RunRendering:
         """Renders page by page, while the database prepares the next one."""
@@ -166,10 +175,9 @@ class ExportEngine:
         position = 0
         while page is not None:
             position = page.claims[-1].position if page.claims else position
-            page, _ = await asyncio.gather(
-                self._page_after(page, position, granted),
-                asyncio.to_thread(rendering.write, page.claims),
-            )
+            async with _meanwhile(self._page_after(page, position, granted)) as following:
+                await asyncio.to_thread(rendering.write, page.claims)
+            page = following.result()
             # What the last page leaves out goes along with complete.
             if page is not None and (untold := rendering.take_untold()):
                 await self._guard.leave_out(granted.run.run_id, granted.fencing_token, untold)
@@ -181,22 +189,15 @@ class ExportEngine:
             return None
         return await self._guard.reserve_page(granted.run.run_id, granted.fencing_token, position)
 
-    async def _fail_if_hopeless(self, granted: Granted, refusal: Refused) -> None:
-        detail: dict[str, object] = {}
-        untold: tuple[LeftOutClaim, ...] = ()
-        if isinstance(refusal, RunFailed):
-            detail, untold = _detail(refusal), refusal.untold
-        elif refusal.code not in _HOPELESS:
-            return
+    async def _fail(self, granted: Granted, failure: RunFailed) -> None:
         released = await self._guard.fail(
             granted.run.run_id,
             granted.fencing_token,
-            code=refusal.code,
-            detail=detail,
-            left_out=untold,
+            code=failure.code,
+            detail=_detail(failure),
+            left_out=failure.untold,
         )
-        if isinstance(refusal, RunFailed):
-            refusal.latest_run = released.latest_run
+        failure.latest_run = released.latest_run
 
     @asynccontextmanager
     async def _let_go_when_stopped(self, run_id: UUID, token: int) -> AsyncIterator[None]:
@@ -206,21 +207,22 @@ class ExportEngine:
         """
         try:
             yield
-        except TimeoutError as error:
-            raise await self._let_go(run_id, token, Unavailable("attempt_timed_out")) from error
-        except Unavailable as fault:
-            if fault.code != "database_unavailable":
-                await self._let_go(run_id, token, fault)
+        except (StaleToken, RunFailed):
+            raise  # the run is no longer this worker's
+        except EngineError as stop:
+            is_free = stop.code != "database_unavailable" and await self._let_go(run_id, token)
+            if stop.is_transient:
+                seconds = _SECONDS_AFTER_RELEASE if is_free else _LEASE_SECONDS
+                stop.retry_after = stop.retry_after or seconds
             raise
 
-    async def _let_go(self, run_id: UUID, token: int, fault: Unavailable) -> Unavailable:
+    async def _let_go(self, run_id: UUID, token: int) -> bool:
         try:
             await self._guard.release(run_id, token)
         except EngineError as refusal:
             logger.warning("lease_not_released", run_id=str(run_id), code=refusal.code)
-        else:
-            fault.retry_after = fault.retry_after or _SECONDS_AFTER_RELEASE
-        return fault
+            return False
+        return True
 
     @asynccontextmanager
     async def _lease_kept(self, run_id: UUID, token: int) -> AsyncIterator[None]:
@@ -230,14 +232,17 @@ class ExportEngine:
         finally:
             keeper.cancel()
             await asyncio.wait([keeper])
+            if not keeper.cancelled() and (problem := keeper.exception()):
+                logger.error("lease_keeper_stopped", cause=type(problem).__name__)
 
     async def _keep_renewing(self, run_id: UUID, token: int) -> None:
         while True:
             await asyncio.sleep(self._renewal_seconds)
             try:
-                await self._guard.renew(run_id, token)
-            except Unavailable as fault:
-                logger.warning("lease_not_renewed", cause=fault.cause)
+                async with asyncio.timeout(_SECONDS_FOR_A_RENEWAL):
+                    await self._guard.renew(run_id, token)
+            except (Unavailable, TimeoutError) as fault:
+                logger.warning("lease_not_renewed", cause=type(fault).__name__)
             except EngineError as refusal:
                 # The run is somebody else's now; the next write of this attempt says so.
                 logger.warning("lease_lost", code=refusal.code)
@@ -252,15 +257,28 @@ def _detail(failure: RunFailed) -> dict[str, object]:
     return {"problems": problems} if problems else {}
 
 
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, Result]) -> AsyncIterator[asyncio.Task[Result]]:
+    """Work that goes on during the block and has ended when it is left, whatever happens in it."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    except BaseException:
+        task.cancel()
+        raise
+    finally:
+        await asyncio.wait([task])
+
+
 @contextmanager
-def _errors_naming(run_id: UUID) -> Iterator[None]:
+def _errors_named(run_id: UUID) -> Iterator[None]:
     try:
         yield
     except EngineError as error:
         error.run_id = error.run_id or run_id
-        if error.is_transient:
-            error.retry_after = error.retry_after or _LEASE_SECONDS
         raise
+    except TimeoutError as error:
+        raise Unavailable("attempt_timed_out", run_id=run_id) from error
     except Exception as error:
         defect = Defect(type(error).__name__)
         defect.run_id = run_id

@@ -101,7 +101,10 @@ class _RunTold(Told):
 
 @dataclass(frozen=True)
 class FileSummary:
-    """What the file holds, for the database to compare with what the pages reserved."""
+    """What the file holds, for the database to compare with what the pages reserved.
+
+    `notices` count the texts that were altered to fit; they are kept with the completion.
+    """
 
     claim_count: int
     voucher_count: int
@@ -109,6 +112,7 @@ class FileSummary:
     totals: Mapping[str, Decimal]
     renderer_version: str
     layout: Mapping[str, object]
+    notices: Sequence[Mapping[str, object]] = ()
 
 
 Begun = Granted | Found | Busy | NothingToExport
@@ -253,6 +257,7 @@ def _summary(summary: FileSummary) -> dict[str, object]:
         "totals": {currency: str(amount) for currency, amount in summary.totals.items()},
         "renderer_version": summary.renderer_version,
         "layout": summary.layout,
+        "notices": list(summary.notices),
     }
 
 

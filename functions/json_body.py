@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import NoReturn
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from functions.errors import FieldProblem, InvalidRequest
 
@@ -44,10 +44,14 @@ async def _read_within(request: Request, limit: int) -> bytes:
     if not declared.isdecimal() or int(declared) > limit:
         raise InvalidRequest("body_too_large")
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise InvalidRequest("body_too_large")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit:
+                raise InvalidRequest("body_too_large")
+    except ClientDisconnect as error:
+        # A phone in a tunnel; nobody reads the answer, and it is no defect of ours.
+        raise InvalidRequest("request_interrupted") from error
     return bytes(body)
 
 

@@ -24,7 +24,9 @@ def status_of(error: EngineError) -> int:
     """The catalogue's; for a code that only a newer database knows, the database's."""
     if error.code in CATALOGUE:
         return CATALOGUE[error.code].status
-    return error.status or HTTPStatus.INTERNAL_SERVER_ERROR
+    if error.status in set(HTTPStatus):
+        return error.status
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def problem_response(error: EngineError, language: Language) -> JSONResponse:

@@ -1,6 +1,7 @@
 """One run's way through the exporter: pages in, a hashed file and the left-out claims out."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 from exporters.claim import Member
@@ -61,6 +62,7 @@ class RunRendering:
             totals=told.totals,
             renderer_version=RENDERER_VERSION,
             layout=self._renderer.layout,
+            notices=[asdict(notice) for notice in self._renderer.notices()],
         )
 
     def file(self) -> ExportFile:

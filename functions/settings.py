@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     export_connect_seconds: Seconds = 5
     export_connections: Annotated[int, Field(ge=1, le=200)] = 20
 
-    # The database grants a lease of 60 s: two renewals may fail before anybody takes over.
+    # The database grants a lease of 60 s, and a renewal is given up after 5 s: two may fail before
+    # anybody takes over.
     export_renewal_seconds: Annotated[float, Field(gt=0, le=25)] = 15
     # Below the platform's request time-out (300 s): the caller gets our answer, not a 504.
     export_attempt_seconds: Seconds = 270

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Final, TypeVar, cast
 
@@ -26,9 +27,14 @@ Answer = TypeVar("Answer")
 _OURS: Final = re.compile(r"PT(\d{3})")
 _SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
 # What PostgREST answers to a token or key that it does not take; 42501 is a caller without a login.
-_LOGIN_CODES: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", "42501"})
+_NO_RIGHT: Final = "42501"
+_LOGIN_CODES: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", _NO_RIGHT})
 # Connections, read-only database, rollbacks, resources, locks and limits, operator, system.
 _PASSING_CLASSES: Final = frozenset({"08", "25", "40", "53", "54", "55", "57", "58", "XX"})
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
+# The client library's error carries no HTTP status.
+_LAST_STATUS: Final[ContextVar[int | None]] = ContextVar("last_status", default=None)
 # A malformed call or an ambiguous function. PGRST202 is a schema cache that is not warm yet.
 _MALFORMED_CALL: Final = re.compile(r"PGRST(1\d\d|2(?!02)\d\d)")
 # Pauses before a request is repeated whose reply was lost; well inside the lease.
@@ -80,7 +86,12 @@ def _http_client(settings: Settings) -> httpx.AsyncClient:
             max_keepalive_connections=settings.export_connections,
             keepalive_expiry=30,
         ),
+        event_hooks={"response": [_remember_status]},
     )
+
+
+async def _remember_status(response: httpx.Response) -> None:
+    _LAST_STATUS.set(response.status_code)
 
 
 class SupabaseSession:
@@ -160,16 +171,21 @@ def _database_errors_translated(*, is_user: bool) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise database_error(error, is_user=is_user) from error
+        raise database_error(error, _LAST_STATUS.get(), is_user=is_user) from error
     except (httpx.HTTPError, TimeoutError) as error:
         raise Unavailable("database_unavailable", cause=type(error).__name__) from error
 
 
-def database_error(error: APIError, *, is_user: bool) -> EngineError:
+def database_error(error: APIError, status: int | None, *, is_user: bool) -> EngineError:
     """The one translation of what the data API says. It looks at codes, never at sentences."""
     code = error.code or ""
-    if ours := _OURS.fullmatch(code):
+    if (ours := _OURS.fullmatch(code)) and error.details:
         return _engine_refusal(int(ours[1]), str(error.details))
+    if status == _UNAUTHORIZED and code not in _LOGIN_CODES:
+        # The gateway before the data API does not take our key.
+        return Refused("service_misconfigured", cause=f"gateway 401 {code}")
+    if status == _FORBIDDEN and code == _NO_RIGHT:
+        return Refused("not_allowed", cause="no right on the function")
     if code in _LOGIN_CODES:
         return Refused("not_authenticated" if is_user else "service_misconfigured", cause=code)
     is_terminal = _SQLSTATE.fullmatch(code) and code[:2] not in _PASSING_CLASSES

@@ -1,5 +1,6 @@
 -- Purpose: which accounting system an organisation uses, and every choice that belongs to it.
--- Tables: export_targets. Editable in the dashboard; checked on every save.
+-- Tables: export_targets. Editable in the dashboard; format and time zone are checked on every save. What a setting may
+-- hold is the exporter's knowledge: a wrong one ends the next run before anything is exported, naming the setting.
 
 create table public.export_targets (
   organization_id uuid not null,

@@ -177,7 +177,7 @@ begin
   ) then
     perform export_engine.refuse(
       403, 'role_revoked', 'The person who started this export may no longer export.',
-      'The system finishes the run; nobody needs to do anything.'
+      'The organisation''s next export finishes the run.'
     );
   end if;
 end;
@@ -313,7 +313,10 @@ begin
   returning * into v_run;
   perform export_engine.record_event(
     v_run, 'completed', v_run.attempt_by,
-    jsonb_build_object('claims', v_run.claim_count, 'totals', v_run.totals, 'sha256', v_run.file_sha256)
+    jsonb_build_object(
+      'claims', v_run.claim_count, 'totals', v_run.totals, 'sha256', v_run.file_sha256,
+      'notices', coalesce(p_summary -> 'notices', '[]'::jsonb)
+    )
   );
   perform export_engine.free_lock(v_run);
   perform export_engine.close_for_writing();

@@ -131,6 +131,19 @@ def test_key_with_another_request_is_refused(
     assert refusal(error) == ("PT422", "idempotency_key_reused")
 
 
+def test_key_with_another_target_is_refused(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """What was asked for is part of the request behind a key."""
+    organisation.add_claim()
+    begin(coordinator, organisation, key="tap-1", target="xledger")
+
+    with pytest.raises(psycopg.Error) as error:
+        begin(coordinator, organisation, key="tap-1", target="dynamics")
+
+    assert refusal(error) == ("PT422", "idempotency_key_reused")
+
+
 def test_failed_run_lets_its_key_go(
     organisation: Organisation, coordinator: psycopg.Connection
 ) -> None:

@@ -184,8 +184,12 @@ def test_expired_lease_alone_refuses_nobody(
     organisation.add_claims(2)
     begun = begin(coordinator, organisation)
     organisation.expire_lease()
+    store_file(organisation, begun["run"]["run_id"])
+    before = state(organisation)
 
     write(service, organisation, begun, begun["fencing_token"])
+
+    assert state(organisation) != before
 
 
 @pytest.mark.parametrize("write", [_reserve, _renew, _leave_out])

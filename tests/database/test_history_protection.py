@@ -260,6 +260,8 @@ def test_organisation_that_never_exported_can_be_removed(organisation: Organisat
         other.execute(f"delete from public.{table} where organization_id = %s", other.id)
     other.execute("delete from public.organizations where id = %s", other.id)
 
+    assert organisation.execute("select id from public.organizations") == [(organisation.id,)]
+
 
 def test_claims_are_not_truncated(organisation: Organisation) -> None:
     """Not even all of them at once."""

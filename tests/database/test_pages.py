@@ -1,5 +1,6 @@
 """Reserving page by page: cut-off, seal, lost replies, and claims that change between two pages."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -179,7 +180,6 @@ def test_never_an_old_line_beside_a_new_head(
     The editor holds the head's lock when begin takes its snapshot and commits while begin works. With skip locked the
     claim is left for the next run; without it, begin would wait and then read lines from the older snapshot.
     """
-    import threading
     import time
 
     for _ in range(10):
@@ -315,6 +315,33 @@ def test_page_of_nothing_but_edited_claims_does_not_end_the_run(
 
     assert (claim_ids(answer["claims"]), answer["last_page"]) == ([str(wanted[2])], True)
     assert answer["run"]["skipped_count"] == 2
+
+
+def test_claim_approved_anew_while_its_page_is_read_waits_for_the_next_run(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """Between reading a page and locking it a claim may be approved anew: after the cut-off it does not join."""
+    kept, moved = organisation.add_claims(2)
+    organisation.execute(
+        "alter function export_engine.eligible_claims rename to eligible_claims_at_once"
+    )
+    organisation.execute(
+        "create function export_engine.eligible_claims(uuid, timestamptz, timestamptz, timestamptz, uuid, integer)"
+        " returns table (claim_id uuid, approved_at timestamptz) language plpgsql as $$ begin return query"
+        " select * from export_engine.eligible_claims_at_once($1, $2, $3, $4, $5, $6); perform pg_sleep(0.5); end $$"
+    )
+    approve_anew = threading.Timer(
+        0.2,
+        organisation.execute,
+        ["update public.expense_claims set approved_at = clock_timestamp() where id = %s", moved],
+    )
+    approve_anew.start()
+
+    answer = begin(coordinator, organisation, ("2026-10-01", "2027-09-30"))
+
+    approve_anew.join()
+    assert claim_ids(answer["claims"]) == [str(kept)]
+    assert answer["run"]["skipped_count"] == 1
 
 
 def test_takeover_in_the_middle_of_the_pages_reserves_the_rest(

@@ -53,7 +53,7 @@ def test_fifty_triggers_with_overlapping_periods_export_every_claim_once(
     claims = organisation.add_claims(300, spacing=timedelta(hours=3))
     coordinators = [organisation.add_member(), organisation.add_member()]
 
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(50) as pool:
         done = list(
             pool.map(
                 lambda n: export_like_a_phone(organisation, coordinators[n % 2], PERIODS[n % 4]),

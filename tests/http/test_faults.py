@@ -1,6 +1,7 @@
 """Supabase away, and replies lost at every step: nothing is half done, nothing is done twice."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 
@@ -245,7 +246,7 @@ def test_a_file_above_the_limit_fails_the_run(
 def test_other_bytes_at_the_same_place_are_never_taken_for_ours(
     proxied_coordinator: AppUser, proxy: FaultProxy, organisation: Organisation
 ) -> None:
-    """An object with another hash under the run's path stops the run instead of completing it."""
+    """An object with another hash under the run's path fails that run, and the caller's own is exported."""
     organisation.add_claim()
     proxy.lose(COMPLETE, "refuse")
     left = proxied_coordinator.trigger(organisation)
@@ -259,10 +260,11 @@ def test_other_bytes_at_the_same_place_are_never_taken_for_ours(
 
     answer = proxied_coordinator.trigger(organisation)
 
-    assert (answer.status_code, answer.json()["code"]) == (409, "file_conflict")
-    assert answer.json()["run_id"] == left.json()["run_id"]
-    [[(_, status)]] = organisation.live_memberships().values()
-    assert status == "processing"
+    stopped = proxied_coordinator.run(left.json()["run_id"]).json()["run"]
+    assert (stopped["status"], stopped["error_code"]) == ("failed", "file_conflict")
+    assert (answer.status_code, answer.json()["outcome"]) == (201, "completed")
+    own = UUID(answer.json()["run"]["run_id"])
+    assert list(organisation.live_memberships().values()) == [[(own, "completed")]]
 
 
 def test_storage_away_while_reading_is_503(

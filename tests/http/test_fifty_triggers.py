@@ -40,7 +40,7 @@ def test_every_claim_is_in_exactly_one_file(
     organisation.add_claims(200, spacing=timedelta(hours=4))
     coordinators = [new_user("coordinator", organisation) for _ in range(2)]
 
-    with ThreadPoolExecutor(12) as pool:
+    with ThreadPoolExecutor(50) as pool:
         list(
             pool.map(
                 lambda n: tap_until_done(coordinators[n % 2], organisation, PERIODS[n % 4]),

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
+from functions import export_engine
 from functions.errors import Refused, RunFailed, StaleToken, Unavailable
 from functions.export_engine import Completed, ExportEngine
 from functions.export_guard import (
@@ -151,6 +152,16 @@ class ScriptedGuard:
         self.note("renew")
         return NOW
 
+    async def begin_as_service(self, _: ExportScope, **request: object) -> Begun:
+        """The next answer of the script."""
+        self.note(f"begin as {request['trigger']}")
+        return self.script[0]
+
+    async def take_over(self, _: UUID, **__: object) -> Begun:
+        """The next answer of the script."""
+        self.note("take over")
+        return self.script[0]
+
     async def release(self, *_: object) -> None:
         """Released."""
         self.note("release")
@@ -173,6 +184,16 @@ class ScriptedGuard:
         """Failed."""
         self.note(f"fail {code}")
         return Released(run=run_of("failed"), released=True)
+
+
+class HangingGuard(ScriptedGuard):
+    """Its renewals never come back."""
+
+    async def renew(self, *_: object) -> datetime:
+        """Hang."""
+        self.note("renew")
+        await asyncio.sleep(60)
+        return NOW
 
 
 class SlowStorage:
@@ -296,6 +317,42 @@ async def test_a_dead_workers_hopeless_run_does_not_fail_the_caller() -> None:
     assert guard.calls == ["begin", "fail configuration_invalid", "begin"]
 
 
+@pytest.mark.parametrize("code", ["file_too_large", "file_conflict", "totals_mismatch"])
+async def test_a_dead_workers_refused_file_does_not_fail_the_caller(code: str) -> None:
+    """Whatever ends a foreign run for good, the caller's own request goes on."""
+    guard = ScriptedGuard(granted("resumed"), NothingToExport(outcome="nothing_to_export"))
+
+    exported = await engine_of(guard, SlowStorage(error=Refused(code))).export(
+        SCOPE, key="k", token="a.b.c"
+    )
+
+    assert isinstance(exported, NothingToExport)
+    assert guard.calls == ["begin", f"fail {code}", "begin"]
+
+
+async def test_a_renewal_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renewal without an answer does not keep the next one from being tried in time."""
+    monkeypatch.setattr(export_engine, "_SECONDS_FOR_A_RENEWAL", 0.02)
+    guard, storage = HangingGuard(granted()), SlowStorage(seconds=0.3)
+
+    await engine_of(guard, storage, renewal=0.02).export(SCOPE, key="k", token="a.b.c")
+
+    assert guard.calls.count("renew") >= 3
+
+
+async def test_the_system_exports_and_takes_over_by_the_same_way() -> None:
+    """The forms for webhook, sweep and command line finish runs like a user's request does."""
+    guard = ScriptedGuard(granted())
+    engine = engine_of(guard, SlowStorage())
+
+    exported = await engine.export_as_service(SCOPE, key=None, trigger="sweep")
+    taken = await engine.take_over(SCOPE.organization_id)
+
+    assert isinstance(exported, Completed)
+    assert isinstance(taken, Completed)
+    assert guard.calls == ["begin as sweep", "complete", "take over", "complete"]
+
+
 async def test_an_own_hopeless_run_is_the_callers_answer() -> None:
     """The caller's own run that must fail is failed, and says what to mend."""
     guard = ScriptedGuard(granted(configuration={}))
@@ -374,4 +431,4 @@ async def test_a_bug_in_rendering_names_the_run() -> None:
         await engine_of(guard, storage).export(SCOPE, key="k", token="a.b.c")
 
     assert getattr(defect.value, "run_id", None) == grant.run.run_id
-    assert guard.calls == ["begin"]
+    assert guard.calls == ["begin", "release"]

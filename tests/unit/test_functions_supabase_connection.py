@@ -73,14 +73,30 @@ def test_database_errors_become_ours(
     code: str | None, details: object, kind: type[EngineError], ours: str
 ) -> None:
     """Every code has one meaning: refused, not logged in, come back later, or our mistake."""
-    error = database_error(api_error(code, details), is_user=True)
+    error = database_error(api_error(code, details), None, is_user=True)
 
     assert (type(error), error.code) == (kind, ours)
 
 
 def test_a_refused_secret_key_is_not_the_callers_fault() -> None:
     """When the service itself is not let in, the caller is not told to log in."""
-    assert database_error(api_error("PGRST301"), is_user=False).code == "service_misconfigured"
+    error = database_error(api_error("PGRST301"), 401, is_user=False)
+
+    assert error.code == "service_misconfigured"
+
+
+@pytest.mark.parametrize("is_user", [True, False])
+def test_a_gateway_that_refuses_our_key_is_not_a_passing_fault(*, is_user: bool) -> None:
+    """A 401 without a code of the data API is our set-up: nobody is told to try again for ever."""
+    error = database_error(api_error(None), 401, is_user=is_user)
+
+    assert (type(error), error.code) == (Refused, "service_misconfigured")
+
+
+def test_a_missing_grant_does_not_send_a_signed_in_user_to_log_in() -> None:
+    """42501 is 401 without a login and 403 with one."""
+    assert database_error(api_error("42501"), 401, is_user=True).code == "not_authenticated"
+    assert database_error(api_error("42501"), 403, is_user=True).code == "not_allowed"
 
 
 @pytest.mark.parametrize(
