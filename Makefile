@@ -15,6 +15,9 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIREMENT PIP_CONSTRAINT 
 unexport PYTHONPATH PYTHONHOME
 unexport npm_config_prefix NPM_CONFIG_PREFIX npm_config_global NPM_CONFIG_GLOBAL
 
+# Nothing is written beside the sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(LOCAL)/pycache
+
 # A proxy of the caller's is for other machines; everything here talks to 127.0.0.1.
 comma := ,
 export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))

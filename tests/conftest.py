@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 from psycopg import sql
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
@@ -23,6 +24,9 @@ from stack.hosted_platform import DefaultGrants, create_database, create_roles
 from stack.migrations import apply_migrations
 from stack.ports import free_port
 from stack.postgres import PostgresServer, reachable
+
+# Beside everything else that is written.
+set_hypothesis_home_dir(CHECKOUT / ".local" / "hypothesis")
 
 TEMPLATE = "migrated"
 # httpx itself gives up after 5 s, less than the data API needs to report a time-out of its own.

@@ -166,3 +166,10 @@ def test_a_field_name_is_shown_within_bounds() -> None:
     error = InvalidRequest("invalid_request", [FieldProblem("x" * 10_000, "unknown_field")])
 
     assert len(bytes(problem_response(error, Language.ENGLISH).body)) < 1_000
+
+
+def test_a_status_that_nobody_knows_is_answered_as_500() -> None:
+    """A newer database may answer any PTxyz; the last edge still answers."""
+    response = problem_response(Refused("from_the_future", status=499), Language.ENGLISH)
+
+    assert response.status_code == 500
