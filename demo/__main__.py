@@ -7,7 +7,9 @@ from pathlib import Path
 
 import httpx
 import psycopg
+from postgrest import APIError
 from rich.console import Console
+from supabase import AuthError
 
 from demo.failure import DemoFailure
 from demo.story import tell
@@ -44,7 +46,14 @@ def main() -> int:
         console.width = max(console.width, _NARROWEST)
     try:
         run(console, HOME, OUTPUT)
-    except (DemoFailure, StackError, httpx.HTTPError, psycopg.Error) as failure:
+    except (
+        DemoFailure,
+        StackError,
+        AuthError,
+        APIError,
+        httpx.HTTPError,
+        psycopg.Error,
+    ) as failure:
         console.print(f"demo: failed: {type(failure).__name__}: {failure}", markup=False)
         return 1
     except KeyboardInterrupt:
