@@ -110,7 +110,8 @@ def outcome_response(
 
 def _found(found: Found, left_out: Sequence[LeftOutClaim], language: Language) -> JSONResponse:
     run, is_under_way = found.run, found.run.status in _UNDER_WAY
-    sentence = _JOINED if found.outcome == "joined" else _REPLAYED[run.status]
+    # A colleague's run that ended in the same moment is no longer in progress.
+    sentence = _JOINED if found.outcome == "joined" and is_under_way else _REPLAYED[run.status]
     content = _content(
         found.outcome, run, _said(_DELETED if run.deleted else sentence, run, language)
     )
