@@ -136,7 +136,7 @@ async def test_users_read_and_do_not_write(
     repository = ExportRunRepository(connection.as_user(coordinator.account.access_token))
 
     assert await repository.get_export_history(organisation.id) == ()
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match="not_allowed"):
         await repository.create_export_run(organisation.id, None, "xledger_gl02b")
     with pytest.raises(Refused, match="run_not_found"):
         await repository.get_export_run_by_id(uuid4())

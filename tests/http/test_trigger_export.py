@@ -246,6 +246,23 @@ def test_second_tap_tells_what_still_cannot_be_exported(
     assert len(coordinator.history(organisation).json()["runs"]) == 1
 
 
+def test_altered_texts_are_counted_with_the_completion(
+    coordinator: AppUser, organisation: Organisation
+) -> None:
+    """A text that had to be altered for the file is exported, and the run's history says how many were."""
+    claim_id = organisation.add_claim()
+    organisation.execute(
+        "update public.expense_claim_lines set description = 'kaffe; lefse' where claim_id = %s",
+        claim_id,
+    )
+    run_id = coordinator.trigger(organisation).json()["run"]["run_id"]
+
+    [completed] = [e for e in coordinator.run(run_id).json()["events"] if e["event"] == "completed"]
+
+    [notice] = completed["detail"]["notices"]
+    assert (notice["code"], notice["count"]) == ("character_replaced", 2)
+
+
 def test_an_organisation_may_want_all_or_nothing(
     coordinator: AppUser, organisation: Organisation
 ) -> None:

@@ -25,7 +25,9 @@ from functions.export_guard import (
     Page,
     Released,
 )
-from functions.export_run import ExportFile, ExportRun, LeftOutClaim
+from functions.export_run import ExportFile, ExportRun, LeftOutClaim, RunStatus
+from functions.language import Language
+from functions.outcome_answer import outcome_response
 from functions.settings import Settings
 
 if TYPE_CHECKING:
@@ -374,6 +376,48 @@ async def test_a_transient_fault_leaves_the_run_to_takeover() -> None:
 
     assert guard.calls == ["begin", "release"]
     assert (fault.value.run_id, fault.value.retry_after) == (grant.run.run_id, 5)
+
+
+async def test_an_overtaken_worker_releases_nothing() -> None:
+    """The lease is its successor's: a worker whose token is stale only looks how that run stands."""
+    guard = ScriptedGuard(granted(), NothingToExport(outcome="nothing_to_export"))
+    guard.refusals["complete"] = StaleToken("stale_token")
+
+    exported = await engine_of(guard, SlowStorage()).export(SCOPE, key="k", token="a.b.c")
+
+    assert isinstance(exported, NothingToExport)
+    assert guard.calls == ["begin", "complete", "begin"]
+
+
+async def test_work_beside_a_failing_block_is_ended_with_it() -> None:
+    """A reservation that is on its way does not outlive the rendering that failed beside it."""
+    beside = asyncio.Event()
+
+    async def reserve() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            beside.set()
+
+    async def fail_beside() -> None:
+        async with export_engine._meanwhile(reserve()):  # noqa: SLF001 - what it promises is told nowhere else
+            await asyncio.sleep(0)
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - the block's own, nothing else raises it
+        await asyncio.wait_for(fail_beside(), timeout=5)
+
+    assert beside.is_set()
+
+
+def test_a_colleagues_run_that_just_ended_is_told_as_done() -> None:
+    """Joined, but completed in the same moment: nobody is told that it is still in progress."""
+    run = granted().run.model_copy(update={"status": RunStatus.COMPLETED})
+
+    response = outcome_response(Found(outcome="joined", run=run), (), Language.ENGLISH)
+
+    assert response.status_code == 200
+    assert "already done" in bytes(response.body).decode()
 
 
 async def test_a_lease_that_cannot_be_released_runs_out() -> None:
