@@ -176,6 +176,10 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "create_export_run",
         "update_export_run_status",
         "delete_export_run",
+        "fail_export_run_by_admin",
+        "recover_export_run",
+        "find_stalled_export_runs",
+        "continue_export_release",
     }
     assert executable["anon"] == set()
     assert executable["authenticated"] == shared | {

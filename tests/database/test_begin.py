@@ -258,6 +258,7 @@ def test_empty_period_leaves_no_run_and_no_number(
     assert answer == {
         "outcome": "nothing_to_export",
         "run": None,
+        "parked_run": None,
         "skipped_count": 0,
         "left_out": [],
     }

@@ -63,12 +63,9 @@ def set_status(
 def test_manual_run_never_becomes_a_file(
     organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
 ) -> None:
-    """Claims that were booked by hand are not rendered by whoever triggers after the lease is over."""
+    """Claims that were booked by hand are not rendered, neither by its holder nor by whoever triggers after the lease is over."""
     [claim_id] = organisation.add_claims(1)
     started = set_status(service, manual_run(service, organisation), "processing", [claim_id])
-    organisation.expire_lease()
-
-    answer = begin(coordinator, organisation)
     with pytest.raises(psycopg.Error) as error:
         call(
             service,
@@ -79,9 +76,16 @@ def test_manual_run_never_becomes_a_file(
             p_summary=summary_of([]),
             p_left_out=[],
         )
+    organisation.expire_lease()
 
-    assert (answer["outcome"], answer["run"]["run_id"]) == ("busy", started["run_id"])
+    answer = begin(coordinator, organisation)
+
     assert refusal(error) == "run_is_manual"
+    assert (answer["outcome"], answer["parked_run"]["run_id"]) == (
+        "nothing_to_export",
+        started["run_id"],
+    )
+    assert organisation.live_memberships() == {claim_id: [(UUID(started["run_id"]), "parked")]}
     [(advice,)] = organisation.execute("select what_to_do from public.export_runs_stuck")
     assert advice.startswith("Recorded by hand")
 

@@ -52,7 +52,7 @@ def test_held_lock_and_stuck_run(
 
     assert rows(coordinator, held) == [(1, False)]
     assert rows(coordinator, stuck) == [
-        (1, "processing", "Its worker is silent. The next trigger takes it over.")
+        (1, "processing", "Its worker is silent. The next sweep or trigger takes it over.")
     ]
     assert rows(coordinator, "select kind from public.export_needs_attention") == [("stuck_run",)]
 
