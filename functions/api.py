@@ -16,6 +16,7 @@ from functions.log import logger, traceback_of
 from functions.problem import problem_response
 from functions.services import Services
 from functions.show_export_run import show_export_run
+from functions.sweep_exports import sweep_exports
 from functions.trigger_export import trigger_export
 
 
@@ -27,16 +28,19 @@ class Endpoint:
     answer: Callable[[Request, Services], Awaitable[JSONResponse]]
 
 
-ENDPOINTS: Final[dict[str, Endpoint]] = {
+APP_ENDPOINTS: Final[dict[str, Endpoint]] = {
     "trigger_export": Endpoint("POST", trigger_export),
     "export_run": Endpoint("GET", show_export_run),
     "export_history": Endpoint("GET", list_export_runs),
 }
+# Deployed apart, closed to the public, and never below the app's address.
+ENDPOINTS: Final = {**APP_ENDPOINTS, "sweep": Endpoint("POST", sweep_exports)}
 
 
 async def answer_by_path(request: Request, services: Services) -> JSONResponse:
-    """The app's one address: /<name> for every endpoint."""
-    return await answer(request.url.path.strip("/"), request, services)
+    """The app's one address: /<name> for every endpoint of the app."""
+    name = request.url.path.strip("/")
+    return await answer(name if name in APP_ENDPOINTS else "", request, services)
 
 
 async def answer(name: str, request: Request, services: Services) -> JSONResponse:

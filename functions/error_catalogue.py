@@ -190,6 +190,12 @@ CATALOGUE: dict[str, Entry] = {
         _CORRECT,
         "reason",
     ),
+    "actor_required": Entry(
+        400,
+        Sentence(nb="Du må oppgi hvem du er.", en="Who does this is required."),
+        _CORRECT,
+        "actor",
+    ),
     "invocation_missing": Entry(
         400,
         Sentence(nb="Kallet mangler et tilfeldig nummer.", en="The call lacks its random number."),
@@ -387,6 +393,14 @@ CATALOGUE: dict[str, Entry] = {
             en="Another process has taken this run over and is finishing it.",
         ),
         _REOPEN,
+    ),
+    "run_is_voided": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen ble ferdig og er siden annullert.",
+            en="The run was completed and has been voided since.",
+        ),
+        Sentence(nb="Start en ny eksport.", en="Start a new export."),
     ),
     "run_locked": Entry(
         409,

@@ -103,6 +103,19 @@ class Unavailable(EngineError):  # noqa: N818  # a state that callers handle
 
     is_transient: ClassVar[bool] = True
 
+    def __init__(
+        self,
+        code: str,
+        *,
+        passes_soon: bool = False,
+        run_id: UUID | None = None,
+        retry_after: int | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """`passes_soon`: worth repeating within seconds. A time-out is not: it would add load."""
+        super().__init__(code, run_id=run_id, retry_after=retry_after, cause=cause)
+        self.passes_soon = passes_soon
+
 
 class Defect(EngineError):  # noqa: N818  # a state that callers handle
     """An answer or a state that the engine does not expect."""

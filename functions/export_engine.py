@@ -44,6 +44,11 @@ _LEASE_SECONDS: Final = 60
 # Refusals at the end of a run that no second attempt would change: its claims are let go.
 _HOPELESS: Final = frozenset({"file_too_large", "file_conflict", "totals_mismatch"})
 _SECONDS_FOR_A_RENEWAL: Final = 5
+_SECONDS_TO_LET_GO: Final = 3
+# Ends of an attempt that say nothing about the run: it does not come nearer to being parked.
+_BLAMELESS: Final = frozenset(
+    {"database_unavailable", "storage_unavailable", "service_misconfigured", "role_revoked"}
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,12 @@ class ExportEngine:
         )
 
     async def take_over(self, organization_id: UUID) -> Completed | Busy | NothingToResume:
-        """Finishes a run of the organisation whose worker fell silent, if there is one."""
+        """Finishes a run of the organisation whose worker fell silent, if there is one.
+
+        Raises:
+            RunFailed: the run ended without a file; its claims are free again.
+            StaleToken: somebody else took it over meanwhile.
+        """
         taken = await self._guard.take_over(organization_id, invocation_id=uuid4())
         if isinstance(taken, Granted):
             return await self._finish(taken, self._deadline())
@@ -201,26 +211,24 @@ class ExportEngine:
 
     @asynccontextmanager
     async def _let_go_when_stopped(self, run_id: UUID, token: int) -> AsyncIterator[None]:
-        """Whoever stops half-way says so, and the next request need not wait for the lease's end.
-
-        Not when the database was away: asking it once more would only delay the answer.
-        """
+        """Whoever stops half-way says so: the next request need not wait for the lease's end."""
         try:
             yield
         except (StaleToken, RunFailed):
             raise  # the run is no longer this worker's
         except EngineError as stop:
-            is_free = stop.code != "database_unavailable" and await self._let_go(run_id, token)
+            is_free = await self._let_go(run_id, token, stop.code)
             if stop.is_transient:
                 seconds = _SECONDS_AFTER_RELEASE if is_free else _LEASE_SECONDS
                 stop.retry_after = stop.retry_after or seconds
             raise
 
-    async def _let_go(self, run_id: UUID, token: int) -> bool:
+    async def _let_go(self, run_id: UUID, token: int, code: str) -> bool:
         try:
-            await self._guard.release(run_id, token)
-        except EngineError as refusal:
-            logger.warning("lease_not_released", run_id=str(run_id), code=refusal.code)
+            async with asyncio.timeout(_SECONDS_TO_LET_GO):
+                await self._guard.release(run_id, token, code=code, is_blameless=code in _BLAMELESS)
+        except (EngineError, TimeoutError) as fault:
+            logger.warning("lease_not_released", run_id=str(run_id), cause=type(fault).__name__)
             return False
         return True
 

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from exporters.claim import Member
 from exporters.run_renderer import RENDERER_VERSION
-from functions.export_run import ExportFile, ExportRun, LeftOutClaim, Told
+from functions.export_run import ExportFile, ExportRun, LeftOutClaim, RunStatus, Told
 from functions.supabase_connection import SupabaseConnection
 
 
@@ -58,19 +58,34 @@ class Busy(Told):
 class NothingToExport(Told):
     """`run` is the latest completed run that took this scope; skipped claims are locked now.
 
+    `parked_run` was set aside and holds claims of the scope.
     `left_out`: claims that were tried before and would be left out again, as nothing changed.
     """
 
     outcome: Literal["nothing_to_export"]
     run: ExportRun | None = None
+    parked_run: ExportRun | None = None
     skipped_count: int = 0
     left_out: tuple[LeftOutClaim, ...] = ()
 
 
 class NothingToResume(Told):
-    """No run of the organisation was left by its worker."""
+    """No run of the organisation waits for a worker. `run` was failed or parked just now."""
 
     outcome: Literal["nothing_to_resume"]
+    run: ExportRun | None = None
+
+
+class StalledRun(Told):
+    """A run that nobody works on; `processing` waits for a worker, `releasing` lets claims go."""
+
+    run_id: UUID
+    organization_id: UUID
+    status: Literal[RunStatus.PROCESSING, RunStatus.RELEASING]
+
+
+class _StalledRuns(Told):
+    runs: tuple[StalledRun, ...]
 
 
 class Page(Told):
@@ -126,6 +141,7 @@ _PAGE = TypeAdapter(Page)
 _LEASE = TypeAdapter(_Lease)
 _RUN_TOLD = TypeAdapter(_RunTold)
 _RELEASED = TypeAdapter(Released)
+_STALLED = TypeAdapter(_StalledRuns)
 
 
 class ExportGuard:
@@ -178,10 +194,20 @@ class ExportGuard:
         lease = await session.call("renew_export_lock", _held(run_id, fencing_token), _LEASE)
         return lease.expires_at
 
-    async def release(self, run_id: UUID, fencing_token: int) -> None:
-        """Ends the lease early; the run waits for whoever begins next. Tried once."""
+    async def release(
+        self, run_id: UUID, fencing_token: int, *, code: str, is_blameless: bool
+    ) -> None:
+        """Ends the lease early; the run waits for whoever begins next. Tried once.
+
+        `code` says why. A blameless attempt does not count against the run.
+        """
+        arguments = {
+            **_held(run_id, fencing_token),
+            "p_code": code,
+            "p_is_blameless": is_blameless,
+        }
         session = self._connection.as_service()
-        await session.call_once("release_export_lock", _held(run_id, fencing_token), _RUN_TOLD)
+        await session.call_once("release_export_lock", arguments, _RUN_TOLD)
 
     async def leave_out(
         self, run_id: UUID, fencing_token: int, left_out: Sequence[LeftOutClaim]
@@ -231,6 +257,17 @@ class ExportGuard:
             answer = await session.call("fail_export_run", arguments, _RELEASED)
             if answer.released:
                 return answer
+
+    async def find_stalled(self, limit: int) -> Sequence[StalledRun]:
+        """Runs of all organisations that somebody should continue, the longest silent first."""
+        session = self._connection.as_service()
+        found = await session.call("find_stalled_export_runs", {"p_limit": limit}, _STALLED)
+        return found.runs
+
+    async def continue_release(self, run_id: UUID) -> Released:
+        """Lets one page of claims go of a failing run that no worker holds."""
+        session = self._connection.as_service()
+        return await session.call("continue_export_release", {"p_run_id": run_id}, _RELEASED)
 
 
 def _scope_arguments(scope: ExportScope, key: str | None, invocation_id: UUID) -> dict[str, object]:

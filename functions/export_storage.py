@@ -17,7 +17,11 @@ from storage3.utils import StorageException
 from functions.errors import Defect, EngineError, Refused, Unavailable
 from functions.export_run import ExportFile
 from functions.settings import Settings
-from functions.supabase_connection import SupabaseConnection, repeated
+from functions.supabase_connection import (
+    SupabaseConnection,
+    connection_broke,
+    repeated,
+)
 
 # As the migrations name it: the database looks for the file there before it completes a run.
 _BUCKET: Final = "exports"
@@ -51,6 +55,7 @@ class ExportStorage:
     def __init__(self, connection: SupabaseConnection, settings: Settings) -> None:
         self._connection = connection
         self._link_seconds = settings.export_link_seconds
+        self._retry_seconds = settings.export_retry_seconds
 
     async def store(self, content: Path, file: ExportFile) -> None:
         """Uploads without replacing. An object that is there already must have the same bytes.
@@ -58,8 +63,8 @@ class ExportStorage:
         Raises:
             Refused: `file_too_large`, or `file_conflict` when other bytes lie at the path.
         """
-        if not await repeated(lambda: self._upload(content, file)):
-            await repeated(lambda: self._compare(file))
+        if not await repeated(lambda: self._upload(content, file), self._retry_seconds):
+            await repeated(lambda: self._compare(file), self._retry_seconds)
 
     async def signed_link(self, file: ExportFile, token: str) -> SignedLink | None:
         """A link made with the user's own token; None when the bucket shows that user no file."""
@@ -109,7 +114,9 @@ def _storage_errors_translated() -> Iterator[None]:
         raise storage_error(error) from error
     except (httpx.HTTPError, StorageException, ValueError) as error:
         # ValueError: an answer that is not the storage's JSON.
-        raise Unavailable("storage_unavailable", cause=type(error).__name__) from error
+        raise Unavailable(
+            "storage_unavailable", cause=type(error).__name__, passes_soon=connection_broke(error)
+        ) from error
 
 
 def storage_error(error: StorageApiError) -> EngineError:
@@ -121,4 +128,4 @@ def storage_error(error: StorageApiError) -> EngineError:
         return Refused("service_misconfigured", cause=f"storage status {status}")
     if status == "400":
         return Defect(f"storage refused the request: {error.code}")
-    return Unavailable("storage_unavailable", cause=f"storage status {status}")
+    return Unavailable("storage_unavailable", cause=f"storage status {status}", passes_soon=True)

@@ -1,4 +1,4 @@
-"""Entry points, each deployable by its own name; `api` serves them all under one address.
+"""Entry points, each deployable by its own name; `api` serves the app's under one address.
 
 functions-framework loads this file under another module name, so nothing is defined here that
 other modules could meet twice. Nothing is opened here either: the server forks after the import.
@@ -36,6 +36,12 @@ async def export_history(request: Request) -> Response:
 
 
 @aio.http
+async def sweep(request: Request) -> Response:
+    """POST, by a scheduler: continue what dead workers left. Deploy it closed to the public."""
+    return await answer("sweep", request, SERVICES)
+
+
+@aio.http
 async def api(request: Request) -> Response:
-    """All of the above, by path."""
+    """All that the app calls, by path."""
     return await answer_by_path(request, SERVICES)

@@ -38,6 +38,10 @@ _STILL_LEFT_OUT: Final = Sentence(
     nb="Krav som fortsatt ikke kan eksporteres: {count}. Årsaken står ved hvert krav.",
     en="Claims that still cannot be exported: {count}. The reason is given beside each.",
 )
+_HELD: Final = Sentence(
+    nb="Kjøring {run_number} er satt til side med kravene sine. En administrator må se på den.",
+    en="Run {run_number} is set aside with its claims. An administrator must look at it.",
+)
 _SKIPPED: Final = Sentence(
     nb="Krav som redigeres akkurat nå: {skipped_count}. De kan eksporteres etterpå.",
     en="Claims being edited right now: {skipped_count}. They can be exported afterwards.",
@@ -128,6 +132,8 @@ def _nothing(nothing: NothingToExport, language: Language) -> JSONResponse:
     sentences = [
         _said(_NOTHING_LEFT, nothing.run, language) if nothing.run else _NOTHING.said(language)
     ]
+    if nothing.parked_run:
+        sentences.append(_said(_HELD, nothing.parked_run, language))
     if nothing.skipped_count:
         sentences.append(_SKIPPED.said(language, skipped_count=nothing.skipped_count))
     if nothing.left_out:
@@ -135,6 +141,7 @@ def _nothing(nothing: NothingToExport, language: Language) -> JSONResponse:
     content = _content("nothing_to_export", nothing.run, " ".join(sentences))
     content["left_out"] = left_out_json(nothing.left_out, language)
     content["skipped_count"] = nothing.skipped_count
+    content["parked_run"] = run_json(nothing.parked_run) if nothing.parked_run else None
     return JSONResponse(content, HTTPStatus.OK, _with_language({}, language))
 
 

@@ -7,6 +7,7 @@ from functions.export_engine import ExportEngine
 from functions.export_guard import ExportGuard
 from functions.export_run_repository import ExportRunRepository
 from functions.export_storage import ExportStorage
+from functions.export_sweep import ExportSweep
 from functions.settings import Settings
 from functions.supabase_connection import SupabaseConnection
 
@@ -19,14 +20,17 @@ class Services:
     connection: SupabaseConnection
     storage: ExportStorage
     engine: ExportEngine
+    sweep: ExportSweep
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Everything that the settings describe."""
         connection = SupabaseConnection(settings)
         storage = ExportStorage(connection, settings)
-        engine = ExportEngine(ExportGuard(connection), storage, settings)
-        return cls(settings, connection, storage, engine)
+        guard = ExportGuard(connection)
+        engine = ExportEngine(guard, storage, settings)
+        sweep = ExportSweep(guard, engine, settings)
+        return cls(settings, connection, storage, engine, sweep)
 
     def runs_as_user(self, token: str) -> ExportRunRepository:
         """What this user may see, as the database judges."""

@@ -37,11 +37,18 @@ class Settings(BaseSettings):
     export_connect_seconds: Seconds = 5
     export_connections: Annotated[int, Field(ge=1, le=200)] = 20
 
+    # How long a call is repeated whose fault soon passes: enough for a restart of the database, and
+    # well inside the lease.
+    export_retry_seconds: Annotated[float, Field(gt=0, le=30)] = 10
+
     # The database grants a lease of 60 s, and a renewal is given up after 5 s: two may fail before
     # anybody takes over.
     export_renewal_seconds: Annotated[float, Field(gt=0, le=25)] = 15
     # Below the platform's request time-out (300 s): the caller gets our answer, not a 504.
     export_attempt_seconds: Seconds = 270
+
+    # After this a sweep begins no other run; the platform's time-out must allow one more attempt.
+    export_sweep_seconds: Seconds = 240
 
     @model_validator(mode="after")
     def _renewed_within_an_attempt(self) -> Self:

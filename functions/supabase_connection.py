@@ -5,7 +5,6 @@ So the connections are shared, and the object that carries a token lives for one
 """
 
 import asyncio
-import random
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar, cast
 
 import httpx
+import stamina
 from postgrest import APIError, AsyncPostgrestClient
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
@@ -37,8 +37,15 @@ _FORBIDDEN: Final = 403
 _LAST_STATUS: Final[ContextVar[int | None]] = ContextVar("last_status", default=None)
 # A malformed call or an ambiguous function. PGRST202 is a schema cache that is not warm yet.
 _MALFORMED_CALL: Final = re.compile(r"PGRST(1\d\d|2(?!02)\d\d)")
-# Pauses before a request is repeated whose reply was lost; well inside the lease.
-_PAUSES: Final = (0.1, 0.4)
+# Of those, what is over within seconds: a lost connection, a deadlock or serialization failure, too
+# many connections, a row that somebody holds, a server that starts or stops. Not a statement that
+# ran into its time limit: it would again.
+_SOON_OVER: Final = re.compile(r"08...|40...|53300|55P03|57P0[1-4]|PGRST00[0-2]|50[23]")
+_SOON_OVER_STATUS: Final = frozenset({502, 503})
+# A person waits for the answer of these calls; the others have a lease that is renewed meanwhile.
+_SECONDS_OF_A_CALLER: Final = 3.0
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
 
 
 class SupabaseConnection:
@@ -105,13 +112,18 @@ class SupabaseSession:
         self._address = settings.supabase_url
         self._database_seconds = settings.export_database_seconds
         self._is_user = token is not None
+        self._retry_seconds = settings.export_retry_seconds
+        if self._is_user:
+            self._retry_seconds = min(self._retry_seconds, _SECONDS_OF_A_CALLER)
         self._headers = {"apikey": api_key, "Authorization": f"Bearer {token or api_key}"}
 
     async def call(
         self, function: str, arguments: Mapping[str, object], answer: TypeAdapter[Answer]
     ) -> Answer:
-        """Calls an SQL function that may be repeated: when the reply is lost, it is."""
-        return await repeated(lambda: self.call_once(function, arguments, answer))
+        """Calls an SQL function that may be repeated: when the fault soon passes, it is."""
+        return await repeated(
+            lambda: self.call_once(function, arguments, answer), self._retry_seconds
+        )
 
     async def call_once(
         self, function: str, arguments: Mapping[str, object], answer: TypeAdapter[Answer]
@@ -140,22 +152,28 @@ class SupabaseSession:
         )
 
 
-async def repeated(operation: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Runs a repeatable operation, again when the connection broke; gives up within a second."""
-    for pause in _PAUSES:
-        try:
+async def repeated(operation: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
+    """Runs a repeatable operation, again for so long as its fault is one that soon passes."""
+    async for attempt in stamina.retry_context(
+        on=_passes_soon,
+        attempts=None,
+        timeout=seconds,
+        wait_initial=_FIRST_PAUSE,
+        wait_max=_LONGEST_PAUSE,
+        wait_jitter=_FIRST_PAUSE,
+    ):
+        with attempt:
             return await operation()
-        except Unavailable as fault:
-            if not connection_broke(fault):
-                raise
-        # Jitter keeps retrying processes apart; it protects nothing.
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
-    return await operation()
+    raise AssertionError  # the last attempt returns or raises
 
 
-def connection_broke(fault: Unavailable) -> bool:
+def _passes_soon(fault: Exception) -> bool:
+    return isinstance(fault, Unavailable) and fault.passes_soon
+
+
+def connection_broke(error: Exception) -> bool:
     """Whether the reply was lost, or the request never arrived. A time-out is neither: it waits."""
-    return isinstance(fault.__cause__, httpx.NetworkError | httpx.RemoteProtocolError)
+    return isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ConnectTimeout)
 
 
 def _parsed(function: str, told: Mapping[str, object], answer: TypeAdapter[Answer]) -> Answer:
@@ -173,7 +191,11 @@ def _database_errors_translated(*, is_user: bool) -> Iterator[None]:
     except APIError as error:
         raise database_error(error, _LAST_STATUS.get(), is_user=is_user) from error
     except (httpx.HTTPError, TimeoutError) as error:
-        raise Unavailable("database_unavailable", cause=type(error).__name__) from error
+        raise Unavailable(
+            "database_unavailable",
+            cause=type(error).__name__,
+            passes_soon=connection_broke(error),
+        ) from error
 
 
 def database_error(error: APIError, status: int | None, *, is_user: bool) -> EngineError:
@@ -191,7 +213,10 @@ def database_error(error: APIError, status: int | None, *, is_user: bool) -> Eng
     is_terminal = _SQLSTATE.fullmatch(code) and code[:2] not in _PASSING_CLASSES
     if is_terminal or _MALFORMED_CALL.fullmatch(code):
         return Defect(f"database error {code}")
-    return Unavailable("database_unavailable", cause=f"database error {code}")
+    passes_soon = bool(_SOON_OVER.fullmatch(code)) or status in _SOON_OVER_STATUS
+    return Unavailable(
+        "database_unavailable", cause=f"database error {code}", passes_soon=passes_soon
+    )
 
 
 def _engine_refusal(status: int, code: str) -> EngineError:

@@ -34,8 +34,9 @@ FLOORS = [
     {"export_guard", "export_run_repository", "export_storage", "run_answer", "left_out_answer"},
     {"run_rendering", "problem"},
     {"export_engine"},
-    {"outcome_answer", "services"},
-    {"trigger_export", "show_export_run", "list_export_runs"},
+    {"outcome_answer", "export_sweep"},
+    {"services"},
+    {"trigger_export", "show_export_run", "list_export_runs", "sweep_exports"},
     {"api"},
     {"main"},
 ]
@@ -49,6 +50,7 @@ DOORS = {
     "pydantic_settings": {"functions.settings"},
     "os": set(),
     "psycopg": set(),
+    "stamina": {"functions.supabase_connection"},
 }
 
 
@@ -145,6 +147,7 @@ def test_entry_points_are_plain_functions_of_main() -> None:
         "trigger_export",
         "export_run",
         "export_history",
+        "sweep",
         "api",
     }
 

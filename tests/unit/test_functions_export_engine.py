@@ -129,6 +129,7 @@ class ScriptedGuard:
         self.calls: list[str] = []
         self.invocations: set[UUID] = set()
         self.refusals: dict[str, Exception] = {}
+        self.released_for: tuple[str, bool] | None = None
 
     def note(self, call: str) -> None:
         """Remember a call, and refuse it if the test says so."""
@@ -164,8 +165,9 @@ class ScriptedGuard:
         self.note("take over")
         return self.script[0]
 
-    async def release(self, *_: object) -> None:
-        """Released."""
+    async def release(self, *_: object, code: str, is_blameless: bool) -> None:
+        """Released; the reason is noted too."""
+        self.released_for = code, is_blameless
         self.note("release")
 
     async def leave_out(self, *_: object) -> None:
@@ -274,6 +276,7 @@ async def test_an_attempt_has_a_deadline() -> None:
     assert (late.value.code, late.value.run_id) == ("attempt_timed_out", grant.run.run_id)
     assert set(guard.calls) <= {"begin", "renew", "release"}
     assert guard.calls[-1] == "release"
+    assert guard.released_for == ("attempt_timed_out", False), "a run that is too slow is parked"
 
 
 async def test_a_begin_that_is_still_at_work_is_asked_again_under_its_own_name() -> None:
@@ -375,6 +378,7 @@ async def test_a_transient_fault_leaves_the_run_to_takeover() -> None:
         await engine_of(guard, storage).export(SCOPE, key="k", token="a.b.c")
 
     assert guard.calls == ["begin", "release"]
+    assert guard.released_for == ("storage_unavailable", True), "the run is not to blame"
     assert (fault.value.run_id, fault.value.retry_after) == (grant.run.run_id, 5)
 
 
@@ -476,3 +480,6 @@ async def test_a_bug_in_rendering_names_the_run() -> None:
 
     assert getattr(defect.value, "run_id", None) == grant.run.run_id
     assert guard.calls == ["begin", "release"]
+    assert guard.released_for == ("internal_error", False), (
+        "a run that breaks every worker is parked"
+    )

@@ -137,7 +137,7 @@ def session(transport: httpx.MockTransport, token: str | None = None) -> Supabas
 )
 async def test_an_answer_of_some_gateway_is_unavailability(reply: httpx.Response) -> None:
     """Pages in the way, with whatever status, mean: come back later."""
-    caller = session(httpx.MockTransport(lambda _: reply))
+    caller, _ = refusing(reply)
 
     with pytest.raises(Unavailable):
         await caller.call("f", {}, ANSWER)
@@ -154,28 +154,86 @@ async def test_an_answer_of_another_shape_is_a_defect_without_data() -> None:
     assert "Åse" not in str(defect.value.cause)
 
 
-@pytest.mark.parametrize(
-    ("error", "requests"),
-    [
-        (httpx.ReadError("lost"), 3),
-        (httpx.RemoteProtocolError("cut"), 3),
-        (httpx.ReadTimeout("slow"), 1),
-    ],
-)
-async def test_a_broken_connection_is_tried_again_but_not_for_ever(
-    error: httpx.TransportError, requests: int
-) -> None:
-    """A lost message is repeated twice; a time-out is not, for it would only add load."""
+IMPATIENT = SETTINGS.model_copy(update={"export_retry_seconds": 0.5})
+
+
+def refusing(
+    *faults: httpx.Response | httpx.TransportError,
+) -> tuple[SupabaseSession, list[httpx.Request]]:
+    """A caller that meets these faults, the last one for ever, and what it has sent so far."""
     seen: list[httpx.Request] = []
 
-    def lose(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        raise error
+        fault = faults[min(len(seen), len(faults)) - 1]
+        if isinstance(fault, httpx.TransportError):
+            raise fault
+        return fault
 
-    with pytest.raises(Unavailable):
-        await session(httpx.MockTransport(lose)).call("f", {}, ANSWER)
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    return SupabaseSession(http, IMPATIENT, "sb_secret_x", None), seen
 
-    assert len(seen) == requests
+
+DONE = httpx.Response(200, json={"ok": True})
+PASSING = [
+    httpx.ReadError("lost"),
+    httpx.RemoteProtocolError("cut"),
+    httpx.ConnectError("refused"),
+    httpx.ConnectTimeout("no answer"),
+    httpx.Response(500, json={"code": "40P01", "message": "deadlock detected"}),
+    httpx.Response(500, json={"code": "40001", "message": "could not serialize"}),
+    httpx.Response(503, json={"code": "53300", "message": "too many connections"}),
+    httpx.Response(500, json={"code": "55P03", "message": "lock not available"}),
+    httpx.Response(503, json={"code": "57P01", "message": "terminating connection"}),
+    httpx.Response(503, json={"code": "57P03", "message": "the database system is starting up"}),
+    httpx.Response(503, json={"code": "08006", "message": "connection failure"}),
+    httpx.Response(503, json={"code": "PGRST001", "message": "no connection"}),
+    httpx.Response(502, text="<html>Bad gateway</html>"),
+]
+LASTING: list[httpx.Response | httpx.TransportError] = [
+    httpx.ReadTimeout("slow"),
+    httpx.Response(500, json={"code": "57014", "message": "statement timeout"}),
+    httpx.Response(504, json={"code": "PGRST003", "message": "no connection for 10 s"}),
+    httpx.Response(405, json={"code": "25006", "message": "read-only transaction"}),
+    httpx.Response(503, json={"code": "53100", "message": "disk full"}),
+    httpx.Response(409, json={"code": "PT409", "details": "run_locked", "message": "m"}),
+    httpx.Response(400, json={"code": "22P02", "message": "invalid input"}),
+]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=repr)
+async def test_a_fault_that_soon_passes_is_ridden_out(
+    fault: httpx.Response | httpx.TransportError,
+) -> None:
+    """Lost connections, deadlocks and servers that start or stop cost the caller a pause, no more."""
+    caller, seen = refusing(fault, fault, DONE)
+
+    assert (await caller.call("f", {}, ANSWER)).ok
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("fault", LASTING, ids=repr)
+async def test_what_would_happen_again_is_not_repeated(
+    fault: httpx.Response | httpx.TransportError,
+) -> None:
+    """A time-out, a limit or a refusal is told at once: repeating it would only add load."""
+    caller, seen = refusing(fault)
+
+    with pytest.raises(EngineError):
+        await caller.call("f", {}, ANSWER)
+
+    assert len(seen) == 1
+
+
+async def test_repeating_has_an_end() -> None:
+    """Within the time that the settings allow, and with pauses, so that nothing is hammered."""
+    caller, seen = refusing(httpx.ConnectError("refused"))
+
+    async with asyncio.timeout(2):
+        with pytest.raises(Unavailable):
+            await caller.call("f", {}, ANSWER)
+
+    assert 2 <= len(seen) <= 5
 
 
 async def test_a_call_that_must_not_be_repeated_is_not() -> None:

@@ -1,0 +1,85 @@
+"""What nobody asks about: runs of dead workers are finished, claims of failing runs let go."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from structlog.contextvars import bound_contextvars
+
+from functions.errors import EngineError, RunFailed, StaleToken
+from functions.export_engine import Completed, ExportEngine
+from functions.export_guard import Busy, ExportGuard, NothingToResume, StalledRun
+from functions.export_run import RunStatus
+from functions.log import logger
+from functions.settings import Settings
+
+# More than one sweep ever finishes in its time; the next one finds the rest.
+_MOST_RUNS: Final = 200
+
+
+@dataclass
+class SweepReport:
+    """How many runs were found, and what became of them, by outcome.
+
+    completed, failed, parked, released (its claims are free), busy (somebody else is at it),
+    stopped (Supabase away or a defect: the next sweep tries again), postponed (no time left).
+    """
+
+    found: int
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+class ExportSweep:
+    """Stateless; two sweeps at once do no harm, for every run is taken under a fencing token."""
+
+    def __init__(self, guard: ExportGuard, engine: ExportEngine, settings: Settings) -> None:
+        self._guard = guard
+        self._engine = engine
+        self._seconds = settings.export_sweep_seconds
+
+    async def run(self) -> SweepReport:
+        """Works through what is stalled until the time is over; an attempt begun is not cut off.
+
+        Raises:
+            Unavailable: the database could not even be asked.
+        """
+        started = time.monotonic()
+        stalled = await self._guard.find_stalled(_MOST_RUNS)
+        report = SweepReport(found=len(stalled))
+        for run in stalled:
+            if time.monotonic() - started > self._seconds:
+                report.outcomes["postponed"] += 1
+            else:
+                report.outcomes[await self._outcome(run)] += 1
+        return report
+
+    async def _outcome(self, run: StalledRun) -> str:
+        """One run that cannot be continued must not keep the others waiting."""
+        with bound_contextvars(run_id=str(run.run_id), organization_id=str(run.organization_id)):
+            try:
+                if run.status is RunStatus.RELEASING:
+                    return await self._release(run)
+                return await self._continue(run)
+            except StaleToken:
+                return "busy"
+            except RunFailed as failed:
+                logger.warning("swept_run_failed", code=failed.code)
+                return "failed"
+            except EngineError as fault:
+                logger.warning("swept_run_stopped", code=fault.code, cause=fault.cause)
+                return "stopped"
+
+    async def _continue(self, run: StalledRun) -> str:
+        match await self._engine.take_over(run.organization_id):
+            case Completed():
+                return "completed"
+            case NothingToResume(run=ended) if ended is not None:
+                return str(ended.status)
+            case Busy() | NothingToResume():
+                return "busy"
+
+    async def _release(self, run: StalledRun) -> str:
+        while not (await self._guard.continue_release(run.run_id)).released:
+            pass
+        return "released"

@@ -1,0 +1,119 @@
+"""The sweep: one run that cannot be continued keeps no other waiting, and the time has an end."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from functions.errors import EngineError, RunFailed, StaleToken, Unavailable
+from functions.export_engine import Completed, ExportEngine
+from functions.export_guard import Busy, ExportGuard, NothingToResume, Released, StalledRun
+from functions.export_run import ExportRun, RunStatus
+from functions.export_sweep import ExportSweep
+from functions.settings import Settings
+
+SETTINGS = Settings(
+    supabase_url="https://abc.supabase.co",
+    supabase_publishable_key="sb_publishable_x",
+    supabase_secret_key=SecretStr("sb_secret_x"),
+)
+
+
+def run_of(status: str) -> ExportRun:
+    """A run of which only the status matters."""
+    fields: dict[str, Any] = {"run_id": uuid4(), "status": RunStatus(status)}
+    return ExportRun.model_construct(**fields)
+
+
+class ScriptedWorld:
+    """Guard and engine at once: each organisation's takeover ends as the script says."""
+
+    def __init__(self, *script: object) -> None:
+        self.script = dict(zip((uuid4() for _ in script), script, strict=True))
+        self.pages_left = 3
+
+    async def find_stalled(self, limit: int) -> Sequence[StalledRun]:
+        """One run per organisation."""
+        assert limit >= len(self.script)
+        return [
+            StalledRun(
+                run_id=uuid4(),
+                organization_id=organization,
+                status=RunStatus.RELEASING if end == "releasing" else RunStatus.PROCESSING,
+            )
+            for organization, end in self.script.items()
+        ]
+
+    async def take_over(self, organization: UUID) -> object:
+        """The scripted end."""
+        end = self.script[organization]
+        if isinstance(end, EngineError):
+            raise end
+        return end
+
+    async def continue_release(self, _: UUID) -> Released:
+        """One page fewer."""
+        self.pages_left -= 1
+        return Released(run=run_of("failed"), released=self.pages_left == 0)
+
+
+class DeafWorld(ScriptedWorld):
+    """Its database is away."""
+
+    async def find_stalled(self, limit: int) -> Sequence[StalledRun]:
+        """No answer."""
+        raise Unavailable("database_unavailable", cause=str(limit))
+
+
+def sweep_of(world: ScriptedWorld, **settings: object) -> ExportSweep:
+    """A sweep over that world."""
+    return ExportSweep(
+        cast("ExportGuard", world),
+        cast("ExportEngine", world),
+        SETTINGS.model_copy(update=settings),
+    )
+
+
+async def test_every_run_has_its_outcome() -> None:
+    """Whatever becomes of one run, the next is worked on, and the report counts each once."""
+    world = ScriptedWorld(
+        Unavailable("storage_unavailable"),
+        Completed(run_of("completed"), ()),
+        RunFailed("all_claims_left_out", run_id=uuid4()),
+        StaleToken("stale_token"),
+        Busy(outcome="busy"),
+        NothingToResume(outcome="nothing_to_resume"),
+        NothingToResume(outcome="nothing_to_resume", run=run_of("parked")),
+        NothingToResume(outcome="nothing_to_resume", run=run_of("failed")),
+        "releasing",
+    )
+
+    report = await sweep_of(world).run()
+
+    assert report.found == 9
+    assert report.outcomes == {
+        "stopped": 1,
+        "completed": 1,
+        "failed": 2,
+        "busy": 3,
+        "parked": 1,
+        "released": 1,
+    }
+    assert world.pages_left == 0
+
+
+async def test_a_sweep_without_time_postpones() -> None:
+    """Once the time is over no other run is begun; the report says how many wait."""
+    world = ScriptedWorld(*(Completed(run_of("completed"), ()) for _ in range(3)))
+
+    report = await sweep_of(world, export_sweep_seconds=0).run()
+
+    assert report.outcomes == {"postponed": 3}
+
+
+async def test_a_sweep_that_cannot_ask_says_so() -> None:
+    """When the database is away there is no report to be mistaken for an idle one."""
+    with pytest.raises(Unavailable):
+        await sweep_of(DeafWorld()).run()
