@@ -148,18 +148,25 @@ begin
   update public.export_locks
   set acquired_at = least(acquired_at, clock_timestamp() - interval '1 second'), expires_at = clock_timestamp()
   where organization_id = v_run.organization_id;
-  -- After a day the benefit of the doubt is over: one file that the storage never takes must not stop the organisation.
-  v_counts := not p_is_blameless or v_run.progress_at < clock_timestamp() - interval '1 day';
-  if not v_counts then
-    update public.export_runs
-    set attempts_without_progress = greatest(attempts_without_progress - 1, 0)
-    where id = v_run.id
-    returning * into v_run;
+  -- An attempt ends once: the same request again, after a lost reply, neither counts nor is recorded a second time.
+  if not exists (
+    select
+    from public.export_run_events as e
+    where e.run_id = v_run.id and e.event = 'attempt_ended' and (e.detail ->> 'attempt')::integer = v_run.attempt
+  ) then
+    -- After a day the benefit of the doubt is over: one file that the storage never takes must not stop the organisation.
+    v_counts := not coalesce(p_is_blameless, false) or coalesce(v_run.progress_at < clock_timestamp() - interval '1 day', false);
+    if not v_counts then
+      update public.export_runs
+      set attempts_without_progress = greatest(attempts_without_progress - 1, 0)
+      where id = v_run.id
+      returning * into v_run;
+    end if;
+    perform export_engine.record_event(
+      v_run, 'attempt_ended', v_run.attempt_by,
+      jsonb_build_object('attempt', v_run.attempt, 'code', p_code, 'counts', v_counts)
+    );
   end if;
-  perform export_engine.record_event(
-    v_run, 'attempt_ended', v_run.attempt_by,
-    jsonb_build_object('attempt', v_run.attempt, 'code', p_code, 'counts', v_counts)
-  );
   perform export_engine.close_for_writing();
   return jsonb_build_object('run', export_engine.run_json(v_run));
 end;
