@@ -59,7 +59,8 @@ def proxy(stack: EmbeddedStack) -> Iterator[FaultProxy]:
 @pytest.fixture
 def proxied_door(stack: EmbeddedStack, proxy: FaultProxy) -> Iterator[httpx.Client]:
     """Functions that reach Supabase through the proxy."""
-    with functions_door(stack.functions_environment, proxy.url) as client:
+    # Faults are ridden out for a moment only: tests whose fault lasts need not wait long.
+    with functions_door(stack.functions_environment, proxy.url, export_retry_seconds=1) as client:
         yield client
 
 
