@@ -22,6 +22,8 @@ LOG = HOME / "stack.log"
 LOCK = HOME / "lock"
 ADDRESSES = HOME / "addresses"
 START_SECONDS = 120
+# Deployed, once a minute is enough; here somebody may be watching.
+SWEEP_SECONDS = 15
 
 
 def _is_running() -> bool:
@@ -60,7 +62,8 @@ def _describe(stack: EmbeddedStack) -> str:
             f"Postgres         {stack.database.dsn()}",
             f"Publishable key  {stack.credentials.publishable_key}",
             f"Secret key       {stack.credentials.secret_key}",
-            f"Logs             {stack.directory}/*.log",
+            f"Sweep            every {SWEEP_SECONDS} s",
+            f"Logs             {stack.directory}/*.log, sweep/functions.log",
             *(
                 f"Organisation     {name} {identifier}"
                 for name, identifier in organization_ids.items()
@@ -77,7 +80,7 @@ def supervise() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     ADDRESSES.unlink(missing_ok=True)
-    with _only_one(), EmbeddedStack(HOME) as stack:
+    with _only_one(), EmbeddedStack(HOME, sweep_seconds=SWEEP_SECONDS) as stack:
         draft = ADDRESSES.with_suffix(".draft")
         draft.write_text(_describe(stack) + "\n")
         draft.replace(ADDRESSES)

@@ -14,6 +14,7 @@ from stack.migrations import apply_migrations
 from stack.ports import choose_ports
 from stack.postgres import PostgresServer
 from stack.supabase_lite import SupabaseLite
+from stack.sweep_schedule import SweepSchedule
 
 DATABASE_NAME = "supabase"
 
@@ -23,6 +24,7 @@ class EmbeddedStack:
 
     Leaving it, or failing to enter it, leaves no process behind. A directory that was used before
     is used on: same data and keys, the same ports where they are free, new migrations applied.
+    With `sweep_seconds` the sweep runs beside the functions and is called that often.
     """
 
     credentials: Credentials
@@ -37,11 +39,13 @@ class EmbeddedStack:
         *,
         durable: bool = True,
         with_functions: bool = True,
+        sweep_seconds: float | None = None,
         migrations: Path = MIGRATIONS,
     ) -> None:
         self.directory = directory.resolve()
         self._durable = durable
         self._with_functions = with_functions
+        self._sweep_seconds = sweep_seconds
         self._migrations = migrations
         self._cleanup = ExitStack()
 
@@ -75,9 +79,8 @@ class EmbeddedStack:
         }
 
     def _start(self, cleanup: ExitStack) -> None:
-        ports = choose_ports(
-            self.directory / "ports.json", ["postgres", "supabase", "dashboard", "functions"]
-        )
+        names = ["postgres", "supabase", "dashboard", "functions", "sweep"]
+        ports = choose_ports(self.directory / "ports.json", names)
         self.credentials = load_credentials(self.directory / "credentials.json")
         self.postgres = PostgresServer(self.directory, ports["postgres"], durable=self._durable)
         cleanup.callback(self.postgres.stop)
@@ -99,6 +102,18 @@ class EmbeddedStack:
             self.functions.start()
             self.functions.wait_until_ready()
         self.supabase.wait_until_ready()
+        if self._sweep_seconds is not None:
+            self._start_sweep(cleanup, ports["sweep"], self._sweep_seconds)
+
+    def _start_sweep(self, cleanup: ExitStack, port: int, seconds: float) -> None:
+        server = FunctionsServer(
+            self.directory / "sweep", port, self.functions_environment, target="sweep"
+        )
+        cleanup.callback(server.stop)
+        server.start()
+        schedule = SweepSchedule(server.url, seconds)
+        cleanup.callback(schedule.stop)
+        schedule.start()
 
     def _migrated_database(self) -> Database:
         server = self.postgres.database()

@@ -1,10 +1,13 @@
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from stack.embedded_stack import EmbeddedStack
 from stack.functions_server import FunctionsServer
+from tests.organisation import Organisation, begin
 
 
 def test_the_functions_answer_next_to_the_stack(stack: EmbeddedStack) -> None:
@@ -22,3 +25,26 @@ def test_each_entry_point_starts_as_it_is_deployed(
     path = "trigger_export" if target == "api" else ""
     answer = httpx.post(f"{server.url}/{path}", json={})
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+def test_the_stack_sweeps_on_a_schedule(scratch_directory: Path) -> None:
+    """With a schedule, a dead worker's run is finished though nobody asks."""
+    with EmbeddedStack(scratch_directory / "sweeping", durable=False, sweep_seconds=0.2) as stack:
+        organisation = Organisation.create(stack.database)
+        organisation.add_claim()
+        with organisation.as_user(organisation.add_member()) as user:
+            begin(user, organisation)
+        organisation.expire_lease()
+
+        deadline = time.monotonic() + 30
+        while (status := status_of(organisation)) != "completed":
+            assert time.monotonic() < deadline, status
+            time.sleep(0.1)
+
+
+def status_of(organisation: Organisation) -> str:
+    """Status of its only run."""
+    [(status,)] = organisation.execute(
+        "select status from public.export_runs where organization_id = %s", organisation.id
+    )
+    return str(status)
