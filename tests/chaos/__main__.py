@@ -1,0 +1,78 @@
+"""`python -m tests.chaos`: a campaign of this many kills, phones and claims, and its verdict."""
+
+import argparse
+import os
+import secrets
+import shutil
+import sys
+
+from rich.console import Console
+
+from stack.errors import StackError
+from stack.functions_server import CHECKOUT
+from stack.postgres import reachable
+from tests.chaos.campaign import Campaign
+from tests.chaos.conditions import Conditions
+from tests.chaos.progress import CampaignProgress
+from tests.chaos.report import Report
+
+_HOME = CHECKOUT / ".local" / "chaos"
+# One batch of more than a page for every so many claims.
+_CLAIMS_PER_BURST, _LARGEST_BURST = 12_000, 5_000
+
+
+def _conditions() -> Conditions:
+    usual = Conditions(seed=secrets.randbelow(1_000_000))
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=usual.kills, help="signals that must land")
+    parser.add_argument("--triggers", type=int, default=usual.triggers, help="phones that tap")
+    parser.add_argument("--claims", type=int, default=usual.claims, help="claims that come in")
+    parser.add_argument("--seed", type=int, default=usual.seed, help="replays a plan of faults")
+    asked = parser.parse_args()
+    bursts = [min(_LARGEST_BURST, asked.claims // 2)] * max(1, asked.claims // _CLAIMS_PER_BURST)
+    return Conditions(
+        seed=asked.seed,
+        kills=asked.kills,
+        triggers=asked.triggers,
+        claims=asked.claims,
+        bursts=tuple(bursts),
+    )
+
+
+def _fight(conditions: Conditions, console: Console) -> Report:
+    directory = _HOME / str(os.getpid())
+    with (
+        CampaignProgress(console) as progress,
+        Campaign(conditions, directory, progress.tell) as campaign,
+    ):
+        report = campaign.fight()
+    if report.verdict.is_healthy:
+        for path in (directory, reachable(directory)):
+            shutil.rmtree(path, ignore_errors=True)
+    else:
+        console.print(f"Database, files and logs: {directory}", highlight=False)
+    return report
+
+
+def main() -> int:
+    """Say the seed, fight, say the verdict; 1 when it is red, 2 when there is none."""
+    console = Console()
+    conditions = _conditions()
+    console.print(
+        f"seed={conditions.seed} kills={conditions.kills} triggers={conditions.triggers}"
+        f" claims={conditions.claims}",
+        highlight=False,
+    )
+    try:
+        report = _fight(conditions, console)
+    except StackError as error:
+        console.print(f"No verdict: {error}", markup=False, highlight=False)
+        return 2
+    for line in report.details():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(report.line(), highlight=False, soft_wrap=True)
+    return 0 if report.verdict.is_healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The processes of the functions: those that the phones reach, and the sweeps."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.chaos.function_process import FunctionProcess
+
+
+class Fleet:
+    """All of them see Supabase through the same network."""
+
+    def __init__(
+        self,
+        directory: Path,
+        counts: Mapping[str, int],
+        environment: Mapping[str, str],
+        checkout: Path,
+    ) -> None:
+        self.processes = [
+            FunctionProcess(directory / f"{target}-{number}", target, environment, checkout)
+            for target, count in counts.items()
+            for number in range(1, count + 1)
+        ]
+
+    def start(self) -> None:
+        """Start them side by side, and wait until they serve."""
+        for process in self.processes:
+            process.start()
+        for process in self.processes:
+            process.wait()
+
+    def living(self, target: str) -> list[str]:
+        """Addresses of the processes of a target that serve, as far as anybody knows."""
+        return [p.url for p in self.processes if p.target == target and p.is_up]
+
+    def heal(self) -> None:
+        """Nothing is frozen and everything serves."""
+        for process in self.processes:
+            process.heal()
+
+    def stop(self) -> None:
+        """End them all."""
+        for process in self.processes:
+            process.stop()

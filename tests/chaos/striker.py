@@ -1,0 +1,89 @@
+"""Carries out the plan of strikes, one after the other, until as many blows have landed as were planned."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from stack.embedded_stack import EmbeddedStack
+from stack.errors import StackError
+from tests.chaos.fault_plan import Strike
+from tests.chaos.function_process import FunctionProcess, children_of, strike
+
+_STARTS = 20
+_SECONDS_BETWEEN_STARTS = 0.2
+_SECONDS_BETWEEN_TRIES = 0.1
+_TRIES = 300
+
+
+class Striker:
+    """`landed` counts the blows that hit something, by kind. What was hit is started again."""
+
+    def __init__(self, stack: EmbeddedStack, processes: Sequence[FunctionProcess]) -> None:
+        self._stack = stack
+        self._processes = processes
+        self.landed: Counter[str] = Counter()
+
+    def carry_out(self, strikes: Sequence[Strike], stop: threading.Event) -> None:
+        """All of them, in order; a blow that misses is tried at the next process."""
+        for planned in strikes:
+            if stop.wait(planned.pause):
+                return
+            for attempt in range(_TRIES):
+                if self._land(planned, attempt):
+                    self.landed[planned.blow] += 1
+                    break
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+
+    def _land(self, planned: Strike, attempt: int) -> bool:
+        process = self._processes[(planned.victim + attempt) % len(self._processes)]
+        blows: dict[str, Callable[[], bool]] = {
+            "kill_worker": lambda: process.strike_worker(signal.SIGKILL),
+            "end_worker": lambda: process.strike_worker(signal.SIGTERM),
+            "stop_worker": lambda: process.freeze_worker(planned.stop_seconds),
+            "kill_server": lambda: process.strike_server(signal.SIGKILL),
+            "end_server": lambda: process.strike_server(signal.SIGTERM),
+            "kill_api": self._kill_api,
+            "kill_postgres": lambda: self._end_postgres(signal.SIGKILL),
+            "quit_postgres": lambda: self._end_postgres(signal.SIGQUIT),
+            "kill_backend": lambda: self._kill_backend(planned.victim + attempt),
+        }
+        return blows[planned.blow]()
+
+    def _kill_api(self) -> bool:
+        try:
+            self._stack.supabase.kill()
+        except ProcessLookupError:  # it is still coming back from the last time
+            return False
+        return True
+
+    def _end_postgres(self, number: signal.Signals) -> bool:
+        """With its children: each is in a session of its own, and would finish what it does."""
+        postgres = self._stack.postgres
+        children = children_of(postgres.pid)
+        if number == signal.SIGKILL:
+            postgres.kill()
+            for child in children:
+                strike(child, signal.SIGKILL)
+        else:
+            os.kill(postgres.pid, number)
+            postgres.stop()
+        self.start_postgres()
+        return True
+
+    def start_postgres(self) -> None:
+        """Start it on the same data; again when the dead one's shared memory is still in use."""
+        for _ in range(_STARTS):
+            try:
+                self._stack.postgres.start()
+            except StackError:
+                time.sleep(_SECONDS_BETWEEN_STARTS)
+            else:
+                return
+        raise StackError("Postgres did not come back; see its log.")
+
+    def _kill_backend(self, victim: int) -> bool:
+        backends = children_of(self._stack.postgres.pid)
+        return bool(backends) and strike(backends[victim % len(backends)], signal.SIGKILL)
