@@ -24,7 +24,7 @@ export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint up down requirements
+.PHONY: help setup demo test chaos lint up down requirements
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -34,6 +34,11 @@ demo: setup  ## show the engine at work, from approved claims to files
 
 test: setup  ## run every test
 	@$(BIN)/python -m pytest --numprocesses 2
+
+# For example: make chaos KILLS=1000 TRIGGERS=8 CLAIMS=100000 SEED=7
+chaos: setup  ## kill everything again and again while claims are exported, and judge (KILLS= TRIGGERS= CLAIMS= SEED=)
+	@$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(TRIGGERS),--triggers $(TRIGGERS)) \
+		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(SEED),--seed $(SEED))
 
 lint: setup  ## check style, format and types
 	@$(BIN)/ruff check .

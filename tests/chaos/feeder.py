@@ -210,9 +210,9 @@ class Feeder:
         try:
             work()
         except psycopg.Error as fault:
-            # Postgres was killed, or two feeders met on the same claims; the next change comes.
+            # Two feeders met on the same claims, or Postgres was killed; the next change comes.
             self.did[type(fault).__name__] += 1
-            if self._connection is not None and self._connection.closed:
+            if self._connection is None or self._connection.closed:
                 self.close()
                 time.sleep(_RETRY_SECONDS)
         else:
