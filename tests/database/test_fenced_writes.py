@@ -7,6 +7,8 @@ import psycopg
 import pytest
 
 from stack.database import Database
+from tests.database.voiding import void
+from tests.database.whole_history import whole_history
 from tests.organisation import Organisation, begin, call, complete, store_file, summary_of
 
 Write = Callable[[psycopg.Connection, Organisation, dict[str, Any], int], dict[str, Any]]
@@ -285,6 +287,27 @@ def test_complete_with_another_file_is_refused(
         complete(organisation, begun, content_hash="b" * 64)
 
     assert error.value.diag.message_detail == "file_mismatch"
+
+
+def test_complete_of_a_voided_run_is_refused(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """A worker that wakes up after its run was completed and voided is told so, whatever its file, and changes nothing."""
+    organisation.add_claims(2)
+    begun = begin(coordinator, organisation)
+    complete(organisation, begun)
+    owner = organisation.database.connect()
+    void(owner, begun["run"]["run_id"])
+    store_file(organisation, begun["run"]["run_id"], "b" * 64)
+    before = whole_history(owner)
+
+    for content_hash in ("a" * 64, "b" * 64):
+        with pytest.raises(psycopg.Error) as error:
+            complete(organisation, begun, content_hash=content_hash)
+        assert (error.value.sqlstate, error.value.diag.message_detail) == ("PT409", "run_is_voided")
+
+    assert whole_history(owner) == before
+    assert len(begin(coordinator, organisation)["claims"]) == 2
 
 
 def test_complete_needs_the_object_in_the_bucket(

@@ -388,6 +388,7 @@ def test_end_of_an_attempt_is_recorded_once(
     organisation: Organisation,
     coordinator: psycopg.Connection,
     service: psycopg.Connection,
+    *,
     is_blameless: bool | None,
 ) -> None:
     """Who stopped, why, and whether it counts: one event per attempt, also when a lost reply makes the worker say it again."""

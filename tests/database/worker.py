@@ -50,9 +50,12 @@ class Worker:
     def reserve_all(self) -> list[dict[str, Any]]:
         """Read all members, reserving what is not reserved yet."""
         members: list[dict[str, Any]] = []
-        while not (page := self.reserve(members[-1]["position"] if members else 0))["last_page"]:
+        is_last = False
+        while not is_last:
+            page = self.reserve(members[-1]["position"] if members else 0)
             members += page["claims"]
-        return members + page["claims"]
+            is_last = page["last_page"]
+        return members
 
     def renew(self) -> dict[str, Any]:
         """Say that it is alive."""
