@@ -40,6 +40,9 @@ chaos: setup  ## kill everything again and again while claims are exported, and 
 	@$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(TRIGGERS),--triggers $(TRIGGERS)) \
 		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(SEED),--seed $(SEED))
 
+load: setup  ## set ten function processes and a hundred impatient clients against one stack, and say what held
+	@$(BIN)/python -m tests.load
+
 lint: setup  ## check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
