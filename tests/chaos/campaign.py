@@ -100,12 +100,13 @@ class Campaign:
         weather = Weather(given.seed, given.mishaps, given.late_packets, given.only_steps)
         self._network = cleanup.enter_context(Network(self._stack.url, weather))
         environment = self._stack.functions_environment | _ENVIRONMENT
-        environment["SUPABASE_URL"] = self._network.url
         counts = {"api": given.servers, "sweep": given.sweeps}
-        self._fleet = Fleet(self._directory / "functions", counts, environment, given.checkout)
+        self._fleet = Fleet(
+            self._directory / "functions", counts, environment, self._network, given.checkout
+        )
         cleanup.callback(self._fleet.stop)
         self._fleet.start()
-        self._striker = Striker(self._stack, self._fleet.processes)
+        self._striker = Striker(self._stack, self._fleet.processes, self._network)
         self._phones = [self._new_phone(number, cleanup) for number in range(given.triggers)]
         self._feeders = [self._new_feeder(number, cleanup) for number in range(_FEEDERS)]
         self._rogue = Rogue(self._stack.database, dice(given.seed, "rogue"))
@@ -149,7 +150,7 @@ class Campaign:
     def _hit(self) -> None:
         given = self._conditions
         if given.kills:
-            strikes = plan_strikes(given.seed, given.kills, given.blows, given.gap)
+            strikes = plan_strikes(given.seed, given.kills, given.blows, given.aims)
             self._striker.carry_out(strikes, self._over)
         else:
             self._over.wait(given.seconds)
@@ -213,6 +214,7 @@ class Campaign:
             "claims": len(world.claims),
             "runs": attempts,
             "blows": self._striker.landed,
+            "aimed": self._striker.aimed,
             "network": self._network.carried,
             "late packets": late,
             "phones heard": sum((phone.said for phone in self._phones), Counter()),

@@ -1,12 +1,12 @@
 """Under which conditions a campaign is fought: how much of everything, and on which engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stack.database import Database
 from stack.functions_server import CHECKOUT
-from tests.chaos.fault_plan import Blow
+from tests.chaos.fault_plan import AIMS, BLOWS, Blow
 
 USUAL_ORGANISATIONS = ("xledger", "dynamics", "xledger", "dynamics", "xledger strict")
 
@@ -29,15 +29,15 @@ class Conditions:
     triggers: int = 8
     claims: int = 6000
     seconds: float = 5
-    gap: float = 0.55
     servers: int = 4
     sweeps: int = 2
     organisations: tuple[str, ...] = USUAL_ORGANISATIONS
     bursts: tuple[int, ...] = ()
     page_size: int | None = None
-    blows: dict[Blow, int] | None = None
+    blows: Mapping[Blow, int] = field(default_factory=lambda: BLOWS)
+    aims: Mapping[str, int] = field(default_factory=lambda: AIMS)
     mishaps: float = 0.06
-    late_packets: float = 0.5
+    late_packets: float = 0.3
     only_steps: frozenset[str] | None = None
     seconds_between_rogues: float = 1.0
     settle_seconds: float = 120

@@ -1,10 +1,14 @@
 """Which process is hit how, and when: drawn from a seed before anything starts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from random import Random
+from typing import Literal, TypeVar, get_args
 
+from tests.chaos.ambush import Moment
 from tests.chaos.dice import dice
 
+Name = TypeVar("Name", bound=str)
 Blow = Literal[
     "kill_worker",
     "end_worker",
@@ -28,33 +32,60 @@ BLOWS: dict[Blow, int] = {
     "quit_postgres": 3,  # SIGQUIT: the immediate shutdown
     "kill_backend": 6,  # SIGKILL of one session's process: Postgres ends all others and recovers
 }
-_MEAN_GAP_SECONDS = 0.55
+# Steps at which most blows fall; the rest falls on whoever it hits.
+AIMS: dict[str, int] = {
+    "begin_export": 3,
+    "reserve_export_page": 3,
+    "upload": 4,
+    "complete_export_run": 4,
+    "renew_export_lock": 1,
+    "take_over_export_run": 1,
+    "leave_out_export_claims": 1,
+    "fail_export_run": 1,
+}
+_SHARE_OF_AIMED = 0.7
+_MEAN_GAP_SECONDS = 0.45
 # Longer than the harness's lease, so that what is stopped wakes up as somebody else's predecessor.
 _SHORTEST_STOP, _LONGEST_STOP = 2.3, 5.0
 
 
 @dataclass(frozen=True)
 class Strike:
-    """`pause` seconds, then the blow. `victim` is reduced to the number of possible victims."""
+    """`pause` seconds, then the blow.
+
+    `aim` is the request at whose passing it falls, on its sender if it is one for a process of
+    functions. Without aim, or when no such request comes, `victim` is reduced to the number of
+    possible victims.
+    """
 
     pause: float
     blow: Blow
     victim: int
     stop_seconds: float
+    aim: tuple[str, Moment] | None = None
 
 
 def plan_strikes(
-    seed: int, count: int, blows: dict[Blow, int] | None = None, gap: float = _MEAN_GAP_SECONDS
+    seed: int, count: int, blows: Mapping[Blow, int] = BLOWS, aims: Mapping[str, int] = AIMS
 ) -> list[Strike]:
     """The same strikes for the same arguments."""
     draw = dice(seed, "strikes")
-    chances = blows or BLOWS
     return [
         Strike(
-            pause=draw.expovariate(1 / gap),
-            blow=draw.choices(list(chances), list(chances.values()))[0],
+            pause=draw.expovariate(1 / _MEAN_GAP_SECONDS),
+            blow=_drawn(draw, blows),
             victim=draw.randrange(1 << 16),
             stop_seconds=draw.uniform(_SHORTEST_STOP, _LONGEST_STOP),
+            aim=_drawn_aim(draw, aims),
         )
         for _ in range(count)
     ]
+
+
+def _drawn_aim(draw: Random, aims: Mapping[str, int]) -> tuple[str, Moment] | None:
+    step, moments = _drawn(draw, aims), get_args(Moment)
+    return (step, draw.choice(moments)) if draw.random() < _SHARE_OF_AIMED else None
+
+
+def _drawn(draw: Random, chances: Mapping[Name, int]) -> Name:
+    return draw.choices(list(chances), list(chances.values()))[0]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.chaos.function_process import FunctionProcess
+from tests.chaos.network import Network
 
 
 class Fleet:
@@ -14,12 +15,23 @@ class Fleet:
         directory: Path,
         counts: Mapping[str, int],
         environment: Mapping[str, str],
+        network: Network,
         checkout: Path,
     ) -> None:
-        self.processes = [
-            FunctionProcess(directory / f"{target}-{number}", target, environment, checkout)
+        names = {
+            f"{target}-{number}": target
             for target, count in counts.items()
             for number in range(1, count + 1)
+        }
+        self.processes = [
+            FunctionProcess(
+                name,
+                directory / name,
+                target=target,
+                environment={**environment, "SUPABASE_URL": network.door(name)},
+                checkout=checkout,
+            )
+            for name, target in names.items()
         ]
 
     def start(self) -> None:

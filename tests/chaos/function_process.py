@@ -40,9 +40,16 @@ class FunctionProcess:
     """Thread-safe. While it is being started again, blows at it miss."""
 
     def __init__(
-        self, directory: Path, target: str, environment: Mapping[str, str], checkout: Path
+        self,
+        name: str,
+        directory: Path,
+        *,
+        target: str,
+        environment: Mapping[str, str],
+        checkout: Path,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self.name = name
         self.target = target
         self.is_up = False
         self._server = FunctionsServer(

@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from tests.chaos.ambush import Ambush, Moment
 from tests.chaos.dice import dice
 from tests.chaos.fenced_call import FencedCall, held_run
 from tests.chaos.http_message import Message, read_request, read_response
@@ -32,7 +33,7 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass
 class Network:
-    """A context manager; `url` takes the place of Supabase's address.
+    """A context manager; each `door` is an address to be used instead of Supabase's.
 
     `fenced_calls` and `carried`, what happened how often, are complete when it is left.
     """
@@ -42,6 +43,7 @@ class Network:
     fenced_calls: list[FencedCall] = field(default_factory=list)
     carried: Counter[str] = field(default_factory=Counter)
     _is_calm: bool = False
+    _ambush: Ambush | None = None
     _grants: int = 0
     _organisations: dict[UUID, UUID] = field(default_factory=dict)
     _remembered: dict[UUID, deque[tuple[str, UUID, int, bytes]]] = field(
@@ -49,12 +51,12 @@ class Network:
     )
     _numbers: Counter[str] = field(default_factory=Counter)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _servers: list[asyncio.Server] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network")
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,10 +65,15 @@ class Network:
         self._thread.join()
         self._loop.close()
 
-    @property
-    def url(self) -> str:
-        """Address to use instead of the target's."""
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+    def door(self, name: str) -> str:
+        """An address of its own for a caller, who is known by this name from then on."""
+        server = asyncio.run_coroutine_threadsafe(self._listen(name), self._loop).result()
+        return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    def lie_in_wait(self, step: str, moment: Moment) -> Ambush:
+        """Catch the next request of a step; takes the place of an earlier ambush."""
+        self._ambush = Ambush(step, moment)
+        return self._ambush
 
     def calm(self) -> None:
         """From now on everything arrives, once and at once."""
@@ -77,29 +84,34 @@ class Network:
         """How many requests did not simply arrive, so far."""
         return self.carried.total() - self.carried["carried"]
 
-    async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=_BUFFER_BYTES)
+    async def _listen(self, door: str) -> asyncio.Server:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._start(self._serve(reader, writer, door))
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=_BUFFER_BYTES)
+        self._servers.append(server)
+        return server
 
     async def _close(self) -> None:
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)  # lets the transports close
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._start(self._serve(reader, writer))
 
     def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, door: str
+    ) -> None:
         beyond = _Beyond(self.target)
         try:
             while (request := await read_request(reader)) is not None:
-                if not await self._carry(request, writer, beyond):
+                if not await self._carry(request, writer, beyond, door):
                     break
         except _BROKEN:
             self.carried["broken connection"] += 1
@@ -108,15 +120,13 @@ class Network:
             writer.close()
 
     async def _carry(
-        self, request: Message, writer: asyncio.StreamWriter, beyond: "_Beyond"
+        self, request: Message, writer: asyncio.StreamWriter, beyond: "_Beyond", door: str
     ) -> bool:
         """Whether the caller's connection lives on."""
         step = _step(request)
         mishap, seconds = self._mishap(step) or (None, 0.0)
         self.carried[mishap or "carried"] += 1
         self._remember(step, request)
-        if mishap == "refuse":
-            return False
         if mishap == "gateway_page":
             writer.write(_GATEWAY_PAGE)
             await writer.drain()
@@ -125,13 +135,20 @@ class Network:
             await asyncio.sleep(seconds)
         if mishap == "cut_request":
             await beyond.send(request.first_half())
+        if mishap in {"refuse", "cut_request"}:
             return False
+        await self._spring(step, "before", door)
         response = await self._forward(step, request, beyond)
+        await self._spring(step, "after", door)
         if mishap == "cut_reply":
             return False
         writer.write(response.raw)
         await writer.drain()
         return not response.ends_connection
+
+    async def _spring(self, step: str, moment: Moment, door: str) -> None:
+        if self._ambush is not None:
+            await self._ambush.spring(step, moment, door)
 
     def _mishap(self, step: str) -> tuple[str, float] | None:
         self._numbers[step] += 1
@@ -167,14 +184,14 @@ class Network:
         run_id, organization_id = UUID(told["run"]["run_id"]), UUID(told["run"]["organization_id"])
         self._organisations[run_id] = organization_id
         self._grants += 1
-        delay = None if self._is_calm else self.weather.late_delivery(self._grants)
         old = [r for r in self._remembered[organization_id] if r[2] < told["fencing_token"]]
-        if delay is None or not old:
+        if self._is_calm or not old:
             return
-        of_this_run = [packet for packet in old if packet[1] == run_id]
-        choice = dice(self.weather.seed, "packet", self._grants)
-        step, _, _, raw = choice.choice(of_this_run or old)
-        self._start(self._deliver_late(step, raw, delay))
+        choice = dice(self.weather.seed, "packets", self._grants)
+        for delay in self.weather.late_deliveries(self._grants):
+            of_this_run = [packet for packet in old if packet[1] == run_id]
+            step, _, _, raw = choice.choice(of_this_run or old)
+            self._start(self._deliver_late(step, raw, delay))
 
     async def _deliver_late(self, step: str, raw: bytes, delay: float) -> None:
         await asyncio.sleep(delay)

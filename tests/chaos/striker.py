@@ -11,34 +11,53 @@ from stack.embedded_stack import EmbeddedStack
 from stack.errors import StackError
 from tests.chaos.fault_plan import Strike
 from tests.chaos.function_process import FunctionProcess, children_of, strike
+from tests.chaos.network import Network
 
 _STARTS = 20
 _SECONDS_BETWEEN_STARTS = 0.2
 _SECONDS_BETWEEN_TRIES = 0.1
 _TRIES = 300
+# Rare steps are not waited for longer: the blow then falls anywhere.
+_LONGEST_WAIT = 1.0
 
 
 class Striker:
-    """`landed` counts the blows that hit something, by kind. What was hit is started again."""
+    """`landed` counts the blows that hit something, by kind; `aimed` where they were to fall. What was hit is started again."""
 
-    def __init__(self, stack: EmbeddedStack, processes: Sequence[FunctionProcess]) -> None:
+    def __init__(
+        self, stack: EmbeddedStack, processes: Sequence[FunctionProcess], network: Network
+    ) -> None:
         self._stack = stack
         self._processes = processes
+        self._network = network
         self.landed: Counter[str] = Counter()
+        self.aimed: Counter[str] = Counter()
 
     def carry_out(self, strikes: Sequence[Strike], stop: threading.Event) -> None:
         """All of them, in order; a blow that misses is tried at the next process."""
         for planned in strikes:
             if stop.wait(planned.pause):
                 return
-            for attempt in range(_TRIES):
-                if self._land(planned, attempt):
-                    self.landed[planned.blow] += 1
-                    break
-                time.sleep(_SECONDS_BETWEEN_TRIES)
+            if planned.aim is None:
+                self._strike(planned, None)
+                continue
+            ambush = self._network.lie_in_wait(*planned.aim)
+            prey = ambush.wait(_LONGEST_WAIT)
+            self.aimed["missed" if prey is None else " ".join(planned.aim[::-1])] += 1
+            self._strike(planned, prey)
+            ambush.end()
 
-    def _land(self, planned: Strike, attempt: int) -> bool:
-        process = self._processes[(planned.victim + attempt) % len(self._processes)]
+    def _strike(self, planned: Strike, prey: str | None) -> None:
+        victims = [process for process in self._processes if process.name == prey]
+        for attempt in range(_TRIES):
+            number = (planned.victim + attempt) % len(self._processes)
+            victim = victims[0] if victims and attempt == 0 else self._processes[number]
+            if self._land(planned, victim, attempt):
+                self.landed[planned.blow] += 1
+                return
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+    def _land(self, planned: Strike, process: FunctionProcess, attempt: int) -> bool:
         blows: dict[str, Callable[[], bool]] = {
             "kill_worker": lambda: process.strike_worker(signal.SIGKILL),
             "end_worker": lambda: process.strike_worker(signal.SIGTERM),

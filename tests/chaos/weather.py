@@ -16,7 +16,7 @@ _MISHAPS: tuple[Mishap, ...] = (
 )
 # Some delays outlive a lease of the harness's.
 _SHORTEST_DELAY, _LONGEST_DELAY = 0.02, 3.0
-_LATEST_DELIVERY = 0.8
+_LATEST_DELIVERY, _MOST_LATE_PACKETS = 0.8, 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Weather:
 
     seed: int
     mishaps: float = 0.06
-    late_packets: float = 0.5
+    late_packets: float = 0.3
     only_steps: frozenset[str] | None = None
 
     def over(self, step: str, number: int) -> tuple[Mishap, float] | None:
@@ -42,7 +42,11 @@ class Weather:
             _LONGEST_DELAY - _SHORTEST_DELAY
         )
 
-    def late_delivery(self, number: int) -> float | None:
-        """After how many seconds the n-th grant is followed by a packet of an earlier holder's."""
+    def late_deliveries(self, number: int) -> list[float]:
+        """After how many seconds the n-th grant is followed by packets of earlier holders."""
         draw = dice(self.seed, "late", number)
-        return draw.random() * _LATEST_DELIVERY if draw.random() < self.late_packets else None
+        return [
+            draw.random() ** 3 * _LATEST_DELIVERY
+            for _ in range(_MOST_LATE_PACKETS)
+            if draw.random() < self.late_packets
+        ]
