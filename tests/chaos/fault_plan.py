@@ -1,7 +1,8 @@
 """Which process is hit how, and when: drawn from a seed before anything starts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Literal, TypeVar, get_args
 
@@ -73,13 +74,19 @@ def plan_strikes(
     return [
         Strike(
             pause=draw.expovariate(1 / _MEAN_GAP_SECONDS),
-            blow=_drawn(draw, blows),
+            blow=blow,
             victim=draw.randrange(1 << 16),
             stop_seconds=draw.uniform(_SHORTEST_STOP, _LONGEST_STOP),
             aim=_drawn_aim(draw, aims),
         )
-        for _ in range(count)
+        for blow in islice(_dealt(draw, blows), count)
     ]
+
+
+def _dealt(draw: Random, blows: Mapping[Blow, int]) -> Iterator[Blow]:
+    """Like cards: each kind comes as often as its chance says, however short the plan."""
+    while True:
+        yield from draw.sample(list(blows), counts=list(blows.values()), k=sum(blows.values()))
 
 
 def _drawn_aim(draw: Random, aims: Mapping[str, int]) -> tuple[str, Moment] | None:

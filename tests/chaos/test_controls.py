@@ -38,14 +38,6 @@ def fought(conditions: Conditions, directory: Path) -> Report:
     return report
 
 
-def test_the_real_engine_is_healthy_in_quiet(scratch_directory: Path) -> None:
-    """What the controls show is not what a campaign always shows."""
-    report = fought(replace(QUIET, seconds_between_rogues=0.3), scratch_directory / "quiet")
-
-    assert report.verdict.is_healthy, report.details()
-    assert report.runs > 0
-
-
 def test_without_the_unique_index_a_second_entry_is_seen(scratch_directory: Path) -> None:
     """The index alone stops somebody who writes past the engine; the oracle sees it missing."""
     conditions = replace(QUIET, break_engine=without_index, seconds_between_rogues=0.3)
@@ -62,13 +54,13 @@ def test_without_the_token_check_a_late_packet_is_seen(scratch_directory: Path) 
         break_engine=without_token_check,
         organisations=("xledger", "dynamics"),
         servers=3,
-        kills=6,
+        kills=5,
         blows={"kill_worker": 1},
         aims={"reserve_export_page": 1},
         late_packets=1,
         page_size=4,
-        bursts=(150,) * 6,
-        claims=1000,
+        bursts=(120,) * 4,
+        claims=600,
     )
     report = fought(conditions, scratch_directory / "token")
 
