@@ -110,26 +110,30 @@ def export_again_and_again(organisation: Organisation, tally: Tally, endings: li
         try:
             begun = begin(user, organisation)
             if begun["outcome"] in {"started", "resumed"}:
-                end(organisation, service, begun, how := next(ending))
+                how = end(organisation, service, begun, next(ending))
                 tally.done.update([how, begun["outcome"]])
                 if how == "complete":
                     organisation.add_claims(CLAIMS)
         except psycopg.Error as error:
             tally.note("engine", error)
+            organisation.expire_lease()
 
 
 def end(
     organisation: Organisation, service: psycopg.Connection, begun: dict[str, Any], how: str
-) -> None:
-    """Reserve all pages, then complete, fail or release the run."""
+) -> str:
+    """Reserve all pages, then complete, fail or release the run; fail it if too little is left of it."""
     held = {"p_run_id": begun["run"]["run_id"], "p_fencing_token": begun["fencing_token"]}
     claims, page = list(begun["claims"]), begun
     while not page["last_page"]:
         last = claims[-1]["position"] if claims else 0
         page = call(service, "reserve_export_page", **held, p_after_position=last)
         claims += page["claims"]
-    reason = {"claim_id": claims[0]["claim_id"], "code": "x", "message": "X."}
-    call(service, "leave_out_export_claims", **held, p_left_out=[reason])
+    if len(claims) < 2:
+        how = "fail"
+    else:
+        reason = {"claim_id": claims[0]["claim_id"], "code": "x", "message": "X."}
+        call(service, "leave_out_export_claims", **held, p_left_out=[reason])
     if how == "release":
         call(service, "release_export_lock", **held)
     elif how == "complete":
@@ -138,6 +142,7 @@ def end(
         reasons = {"p_error_code": "x", "p_error_detail": {}, "p_left_out": []}
         while not call(service, "fail_export_run", **held, **reasons)["released"]:
             pass
+    return how
 
 
 @pytest.mark.parametrize("manner", ["each its own claims", "all claims in turns"])
