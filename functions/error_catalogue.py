@@ -305,6 +305,17 @@ CATALOGUE: dict[str, Entry] = {
             en="Correct what is said beside each claim, and export again.",
         ),
     ),
+    "failed_by_admin": Entry(
+        409,
+        Sentence(
+            nb="En administrator avbrøt eksporten. Kravene er frie igjen.",
+            en="An administrator ended the export. Its claims are free again.",
+        ),
+        Sentence(
+            nb="Snakk med administratoren før du eksporterer på nytt.",
+            en="Talk to the administrator before you export again.",
+        ),
+    ),
     "file_too_large": Entry(
         422,
         Sentence(

@@ -43,6 +43,7 @@ _PAUSES_WHILE_LOCKED: Final = (0.2, 0.4, 0.8)
 _LEASE_SECONDS: Final = 60
 # Refusals at the end of a run that no second attempt would change: its claims are let go.
 _HOPELESS: Final = frozenset({"file_too_large", "file_conflict", "totals_mismatch"})
+_ENDED_BY_ADMIN: Final = "failed_by_admin"
 _SECONDS_FOR_A_RENEWAL: Final = 5
 _SECONDS_TO_LET_GO: Final = 3
 # Ends of an attempt that say nothing about the run: it does not come nearer to being parked.
@@ -120,6 +121,7 @@ class ExportEngine:
             try:
                 completed = await self._finish(begun, deadline)
             except StaleToken:
+                await self._stop_if_ended_by_admin(begun)
                 continue  # taken over: the next begin tells how that run stands
             except RunFailed:
                 if begun.outcome == "started":
@@ -128,6 +130,12 @@ class ExportEngine:
             if begun.outcome == "started":
                 return completed
         return Busy(outcome="busy", retry_after=_SECONDS_UNTIL_NEXT_TRY)
+
+    async def _stop_if_ended_by_admin(self, begun: Granted) -> None:
+        """What a person ended is not begun again by the request that she ended it under."""
+        run = await self._guard.look_at(begun.run.run_id)
+        if begun.outcome == "started" and run.error_code == _ENDED_BY_ADMIN:
+            raise RunFailed(_ENDED_BY_ADMIN, run_id=run.run_id)
 
     async def _begin_patiently(self, begin: Callable[[UUID], Awaitable[Begun]]) -> Begun:
         """Asks again for a moment while another begin works on this organisation's lock.

@@ -258,6 +258,11 @@ class ExportGuard:
             if answer.released:
                 return answer
 
+    async def look_at(self, run_id: UUID) -> ExportRun:
+        """The run as it stands, whoever holds it."""
+        session = self._connection.as_service()
+        return (await session.call("get_export_run", {"p_run_id": run_id}, _RUN_TOLD)).run
+
     async def find_stalled(self, limit: int) -> Sequence[StalledRun]:
         """Runs of all organisations that somebody should continue, the longest silent first."""
         session = self._connection.as_service()

@@ -130,6 +130,7 @@ class ScriptedGuard:
         self.invocations: set[UUID] = set()
         self.refusals: dict[str, Exception] = {}
         self.released_for: tuple[str, bool] | None = None
+        self.left_as = run_of("processing")
 
     def note(self, call: str) -> None:
         """Remember a call, and refuse it if the test says so."""
@@ -169,6 +170,11 @@ class ScriptedGuard:
         """Released; the reason is noted too."""
         self.released_for = code, is_blameless
         self.note("release")
+
+    async def look_at(self, _: UUID) -> ExportRun:
+        """As somebody else left it."""
+        self.note("look")
+        return self.left_as
 
     async def leave_out(self, *_: object) -> None:
         """Left out."""
@@ -390,7 +396,19 @@ async def test_an_overtaken_worker_releases_nothing() -> None:
     exported = await engine_of(guard, SlowStorage()).export(SCOPE, key="k", token="a.b.c")
 
     assert isinstance(exported, NothingToExport)
-    assert guard.calls == ["begin", "complete", "begin"]
+    assert guard.calls == ["begin", "complete", "look", "begin"]
+
+
+async def test_what_an_admin_ended_is_not_begun_again() -> None:
+    """The request whose run a person ended tells so, instead of starting the same export anew."""
+    guard = ScriptedGuard(granted(), granted())
+    guard.refusals["complete"] = StaleToken("stale_token")
+    guard.left_as = run_of("failed").model_copy(update={"error_code": "failed_by_admin"})
+
+    with pytest.raises(RunFailed, match="failed_by_admin"):
+        await engine_of(guard, SlowStorage()).export(SCOPE, key="k", token="a.b.c")
+
+    assert guard.calls == ["begin", "complete", "look"]
 
 
 async def test_work_beside_a_failing_block_is_ended_with_it() -> None:
