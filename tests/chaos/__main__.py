@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import sys
+from itertools import cycle, islice
 
 from rich.console import Console
 
@@ -17,8 +18,8 @@ from tests.chaos.progress import CampaignProgress
 from tests.chaos.report import Report
 
 _HOME = CHECKOUT / ".local" / "chaos"
-# One batch of more than a page for every so many claims.
-_CLAIMS_PER_BURST, _LARGEST_BURST = 12_000, 5_000
+# Batches of more than a page, one for every so many claims.
+_BURSTS, _CLAIMS_PER_BURST = (2_200, 5_000, 3_000), 9_000
 
 
 def _conditions() -> Conditions:
@@ -29,7 +30,8 @@ def _conditions() -> Conditions:
     parser.add_argument("--claims", type=int, default=usual.claims, help="claims that come in")
     parser.add_argument("--seed", type=int, default=usual.seed, help="replays a plan of faults")
     asked = parser.parse_args()
-    bursts = [min(_LARGEST_BURST, asked.claims // 2)] * max(1, asked.claims // _CLAIMS_PER_BURST)
+    count = max(1, asked.claims // _CLAIMS_PER_BURST)
+    bursts = [min(size, asked.claims // 2) for size in islice(cycle(_BURSTS), count)]
     return Conditions(
         seed=asked.seed,
         kills=asked.kills,

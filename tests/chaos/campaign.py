@@ -21,7 +21,7 @@ from tests.chaos.feeder import Feeder
 from tests.chaos.fleet import Fleet
 from tests.chaos.network import Network
 from tests.chaos.oracle import judge
-from tests.chaos.phone import Phone
+from tests.chaos.phone import USUAL_PATIENCE, Phone
 from tests.chaos.population import Population
 from tests.chaos.report import Report
 from tests.chaos.rogue import Rogue
@@ -77,19 +77,26 @@ class Campaign:
             StackError: something of the stack did not come back, which is no fault of the engine's.
         """
         self._began = time.monotonic()
-        crew = self._send_everybody_out()
-        self._hit()
-        self._tell(1.0, "healing")
-        self._over.set()
-        self._heal()
+        try:
+            crew = self._send_everybody_out()
+            self._hit()
+            self._tell(1.0, "healing")
+            self._over.set()
+            self._heal()
+            self._wait_for_answers(crew)
+            settled = self._settle()
+            self._tell(1.0, f"settled in {settled:.0f} s, judging")
+            return self._judged(settled)
+        finally:
+            for event in (self._over, self._give_up, self._is_settled):
+                event.set()
+
+    def _wait_for_answers(self, crew: Crew) -> None:
         deadline = threading.Timer(self._conditions.settle_seconds, self._give_up.set)
         deadline.start()
-        crew.join(self._conditions.settle_seconds)
-        settled = self._settle()
+        crew.join(self._conditions.settle_seconds + USUAL_PATIENCE)
         deadline.cancel()
         deadline.join()
-        self._tell(1.0, f"settled in {settled:.0f} s, judging")
-        return self._judged(settled)
 
     def _start(self, cleanup: ExitStack) -> None:
         given = self._conditions
@@ -177,6 +184,7 @@ class Campaign:
 
     def _heal(self) -> None:
         self._network.calm()
+        self._striker.keep_postgres_up()
         self._stack.supabase.wait_until_ready()
         self._fleet.heal()
 

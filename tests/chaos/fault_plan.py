@@ -36,9 +36,9 @@ BLOWS: dict[Blow, int] = {
 # Steps at which most blows fall; the rest falls on whoever it hits.
 AIMS: dict[str, int] = {
     "begin_export": 3,
-    "reserve_export_page": 3,
-    "upload": 4,
-    "complete_export_run": 4,
+    "reserve_export_page": 2,
+    "upload": 5,
+    "complete_export_run": 5,
     "renew_export_lock": 1,
     "take_over_export_run": 1,
     "leave_out_export_claims": 1,

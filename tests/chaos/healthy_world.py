@@ -29,7 +29,11 @@ def identity(name: str) -> UUID:
 def healthy_world() -> World:
     """Two runs completed, the second after a takeover, one failed; one claim rightly left out."""
     world = World(
-        claims=[_claim("K1"), _claim("K2"), _claim("K3"), _claim("BAD")._replace(has_rules=False)],
+        claims=[
+            *(_claim(name) for name in ("K1", "K2", "K3")),
+            _claim("BAD")._replace(has_rules=False),
+            _claim("DRAFT")._replace(status="submitted"),
+        ],
         versions=[
             *(Version(identity(name), 1, "approved", AMOUNT, at(-10), at(-10)) for name in _NAMES),
             # Edited after it was exported, and un-approved: neither concerns the run.

@@ -17,7 +17,7 @@ from tests.organisation import Organisation
 
 Period = tuple[str | None, str]
 
-_USUAL_PATIENCE = 20.0
+USUAL_PATIENCE = 20.0
 _SHORTEST_PATIENCE, _LONGEST_IMPATIENCE = 0.08, 0.8
 _CHANCE_OF_IMPATIENCE = 0.15
 _CHANCE_OF_KILLED_APP = 0.2
@@ -60,7 +60,7 @@ class Phone:
         self._draw = draw
         self._people = people
         self._living = living
-        self._client = httpx.Client(timeout=_USUAL_PATIENCE)
+        self._client = httpx.Client(timeout=USUAL_PATIENCE)
         self.said: Counter[str] = Counter()
         self.acknowledgements: list[Acknowledgement] = []
         self.pending: str | None = None
@@ -110,7 +110,7 @@ class Phone:
                 f"{self._draw.choice(doors)}/trigger_export",
                 json=body,
                 headers={**login, "Idempotency-Key": str(key)},
-                timeout=patience if is_impatient else _USUAL_PATIENCE,
+                timeout=patience if is_impatient else USUAL_PATIENCE,
             )
         except httpx.TransportError as fault:
             self.said[type(fault).__name__] += 1

@@ -1,11 +1,14 @@
 """Carries out the plan of strikes, one after the other, until as many blows have landed as were planned."""
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+
+import psutil  # type: ignore[import-untyped] # comes with the Postgres wheel
 
 from stack.embedded_stack import EmbeddedStack
 from stack.errors import StackError
@@ -18,7 +21,7 @@ _SECONDS_BETWEEN_STARTS = 0.2
 _SECONDS_BETWEEN_TRIES = 0.1
 _TRIES = 300
 # Rare steps are not waited for longer: the blow then falls anywhere.
-_LONGEST_WAIT = 1.0
+_LONGEST_WAIT = 0.7
 
 
 class Striker:
@@ -38,6 +41,7 @@ class Striker:
         for planned in strikes:
             if stop.wait(planned.pause):
                 return
+            self.keep_postgres_up()
             if planned.aim is None:
                 self._strike(planned, None)
                 continue
@@ -78,22 +82,27 @@ class Striker:
             return False
         return True
 
+    def keep_postgres_up(self) -> None:
+        """Start it when it ended by itself, as it does when a recovery is killed."""
+        if not psutil.pid_exists(self._stack.postgres.pid):
+            self._stack.postgres.stop()
+            self._start_postgres()
+
     def _end_postgres(self, number: signal.Signals) -> bool:
         """With its children: each is in a session of its own, and would finish what it does."""
         postgres = self._stack.postgres
         children = children_of(postgres.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(postgres.pid, number)
         if number == signal.SIGKILL:
-            postgres.kill()
             for child in children:
                 strike(child, signal.SIGKILL)
-        else:
-            os.kill(postgres.pid, number)
-            postgres.stop()
-        self.start_postgres()
+        postgres.stop()
+        self._start_postgres()
         return True
 
-    def start_postgres(self) -> None:
-        """Start it on the same data; again when the dead one's shared memory is still in use."""
+    def _start_postgres(self) -> None:
+        """On the same data; again when the dead one's shared memory is still in use."""
         for _ in range(_STARTS):
             try:
                 self._stack.postgres.start()
