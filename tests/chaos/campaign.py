@@ -201,7 +201,11 @@ class Campaign:
         return seconds
 
     def _judged(self, settled: float) -> Report:
-        world = World.read(self._stack.database, self._read_object)
+        key = self._stack.credentials.secret_key
+        login = {"apikey": key, "Authorization": f"Bearer {key}"}
+        address = f"{self._stack.url}/storage/v1/object/exports/"
+        with httpx.Client(base_url=address, headers=login, timeout=_READING_SECONDS) as storage:
+            world = World.read(self._stack.database, lambda name: _read_object(storage, name))
         world.fenced_calls = self._network.fenced_calls
         world.acknowledgements = [told for phone in self._phones for told in phone.acknowledgements]
         world.unanswered = [phone.pending for phone in self._phones if phone.pending]
@@ -216,7 +220,8 @@ class Campaign:
 
     def _told(self, world: World, settled: float) -> dict[str, object]:
         attempts = Counter(f"{run.status} at attempt {run.attempt}" for run in world.runs)
-        late = Counter(str(call.status) for call in world.fenced_calls if call.is_late)
+        calls = world.fenced_calls
+        late = Counter(str(call.status) for call in calls if call.is_late)
         return {
             "seconds": f"{time.monotonic() - self._began:.0f}, of them {settled:.0f} to settle",
             "claims": len(world.claims),
@@ -225,17 +230,14 @@ class Campaign:
             "aimed": self._striker.aimed,
             "network": self._network.carried,
             "late packets": late,
+            "fenced calls": Counter(f"{call.function} {call.status}" for call in calls),
             "phones heard": sum((phone.said for phone in self._phones), Counter()),
             "sweeps": self._sweeper.said,
             "feeders": sum((feeder.did for feeder in self._feeders), Counter()),
             "rogue": self._rogue.did,
         }
 
-    def _read_object(self, name: str) -> bytes | None:
-        key = self._stack.credentials.secret_key
-        answer = httpx.get(
-            f"{self._stack.url}/storage/v1/object/exports/{name}",
-            headers={"apikey": key, "Authorization": f"Bearer {key}"},
-            timeout=_READING_SECONDS,
-        )
-        return answer.content if answer.is_success else None
+
+def _read_object(storage: httpx.Client, name: str) -> bytes | None:
+    answer = storage.get(name)
+    return answer.content if answer.is_success else None

@@ -189,8 +189,10 @@ class Network:
             return
         choice = dice(self.weather.seed, "packets", self._grants)
         for delay in self.weather.late_deliveries(self._grants):
-            of_this_run = [packet for packet in old if packet[1] == run_id]
-            step, _, _, raw = choice.choice(of_this_run or old)
+            packets = [packet for packet in old if packet[1] == run_id] or old
+            # Each kind of step alike: an old completion, which is the most usual, only repeats.
+            step = choice.choice(sorted({packet[0] for packet in packets}))
+            raw = choice.choice([packet[3] for packet in packets if packet[0] == step])
             self._start(self._deliver_late(step, raw, delay))
 
     async def _deliver_late(self, step: str, raw: bytes, delay: float) -> None:
