@@ -3,7 +3,7 @@
 -- change. The second update of a run, after its claims were locked, would wait for whoever holds the organisation's row,
 -- and she may be waiting for the claims. So the organisation's row is shared first, and the check finds it held.
 
-create function export_engine.hold_organization(p_organization_id uuid)
+create function export_engine.share_organization_row(p_organization_id uuid)
 returns void
 language plpgsql
 volatile
@@ -15,7 +15,7 @@ begin
 end;
 $$;
 
-comment on function export_engine.hold_organization is
+comment on function export_engine.share_organization_row is
   'Takes the lock that foreign keys take on the organisation''s row, before any claim is locked. It hinders no update of the row '
   'that leaves its id alone.';
 
@@ -30,7 +30,7 @@ declare
   v_run public.export_runs := p_run;
   v_page record;
 begin
-  perform export_engine.hold_organization(p_run.organization_id);
+  perform export_engine.share_organization_row(p_run.organization_id);
   select * into v_page from export_engine.next_claims(p_run);
   if cardinality(v_page.claim_ids) > 0 then
     v_run := export_engine.reserve_claims(p_run, v_page.claim_ids);
@@ -61,7 +61,7 @@ declare
   v_claim_ids uuid[];
   v_missing text;
 begin
-  perform export_engine.hold_organization(p_run.organization_id);
+  perform export_engine.share_organization_row(p_run.organization_id);
   if exists (select from public.export_locks as l where l.organization_id = p_run.organization_id and l.run_id is not null) then
     perform export_engine.refuse(
       409, 'lock_busy', 'Another run of this organisation is not finished.', 'Wait for it, or trigger an export, which finishes it.'
@@ -91,4 +91,4 @@ begin
 end;
 $$;
 
-revoke execute on function export_engine.hold_organization(uuid) from public;
+revoke execute on function export_engine.share_organization_row(uuid) from public;
