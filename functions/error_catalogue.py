@@ -405,6 +405,14 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _REOPEN,
     ),
+    "generation_not_earned": Entry(
+        409,
+        Sentence(
+            nb="Kravet er allerede ført, eller er ikke ført ennå.",
+            en="The claim is entered already, or is not entered yet.",
+        ),
+        _REOPEN,
+    ),
     "run_is_voided": Entry(
         409,
         Sentence(

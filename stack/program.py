@@ -74,9 +74,12 @@ class Program:
 
     def wait(self) -> None:
         """Wait until the program has ended."""
-        if self._keeper is not None:
-            self._keeper.wait()
-            self._close_input()
+        keeper = self._keeper
+        if keeper is not None:
+            keeper.wait()
+            # Of this keeper only: a supervisor may have started the program again by now.
+            if keeper.stdin is not None:
+                keeper.stdin.close()
 
     def wait_until_ready(self, ready: Callable[[], bool], *, is_restarted: bool = False) -> None:
         """Ask again and again until the answer is yes.

@@ -281,3 +281,21 @@ def test_claim_is_not_deleted_under_an_old_snapshot(organisation: Organisation) 
         owner.execute("delete from public.expense_claims where id = %s", [fresh])
 
     assert error.value.diag.message_detail == "claim_history_unknown"
+
+
+@pytest.mark.parametrize(("kind", "generation"), [("entry", 2), ("entry", 3), ("reversal", 2)])
+def test_no_generation_is_skipped(database: Database, kind: str, generation: int) -> None:
+    """Not even the engine's own mark enters a claim a second time, or takes back what was not entered, under a higher number."""
+    organisation = Organisation.create(database)
+    organisation.add_claim()
+    complete(organisation, begin(organisation.as_user(organisation.add_member()), organisation))
+
+    with database.connect("postgres", autocommit=False) as owner:
+        owner.execute("select export_engine.open_for_writing()")
+        with pytest.raises(psycopg.Error, match="needs a completed"):
+            owner.execute(
+                "insert into public.export_run_claims (run_id, position, organization_id, claim_id, kind, generation,"
+                " voucher_number, document, amount, currency) select run_id, 99, organization_id, claim_id, %s, %s, 99,"
+                " document, amount, currency from public.export_run_claims",
+                [kind, generation],
+            )

@@ -1,5 +1,6 @@
 """A claim that was left out is tried again when it, or the configuration, changed; until then it is reported, not retried."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +8,15 @@ import psycopg
 import pytest
 
 from stack.database import Database
-from tests.organisation import OCTOBER, Organisation, begin, call, store_file, summary_of
+from tests.organisation import (
+    APPROVED_AT,
+    OCTOBER,
+    Organisation,
+    begin,
+    call,
+    store_file,
+    summary_of,
+)
 
 
 @pytest.fixture
@@ -20,7 +29,7 @@ def coordinator(organisation: Organisation) -> psycopg.Connection:
     return organisation.as_user(organisation.add_member())
 
 
-def reason(claim_id: UUID) -> dict[str, Any]:
+def reason(claim_id: UUID | str) -> dict[str, Any]:
     return {
         "claim_id": str(claim_id),
         "code": "no_account_for_expense_type",
@@ -155,3 +164,58 @@ def test_new_claim_beside_it_tries_both(
     answer = begin(coordinator, organisation)
 
     assert {claim["claim_id"] for claim in answer["claims"]} == {str(left_out), str(new)}
+
+
+def leave_all_out(organisation: Organisation, coordinator: psycopg.Connection) -> None:
+    """Export, and leave every claim out, page by page."""
+    begun = begin(coordinator, organisation)
+    held = {"p_run_id": begun["run"]["run_id"], "p_fencing_token": begun["fencing_token"]}
+    page = begun
+    with organisation.as_service() as service:
+        while True:
+            left_out = [reason(claim["claim_id"]) for claim in page["claims"]]
+            call(service, "leave_out_export_claims", **held, p_left_out=left_out)
+            if page["last_page"]:
+                break
+            position = page["claims"][-1]["position"]
+            page = call(service, "reserve_export_page", **held, p_after_position=position)
+        reasons = {
+            "p_error_code": "all_claims_left_out",
+            "p_error_detail": {},
+            "p_left_out": [],
+        }
+        while not call(service, "fail_export_run", **held, **reasons)["released"]:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("claims", "added", "outcome"),
+    [
+        (5, 0, "nothing_to_export"),
+        (8, 0, "nothing_to_export"),
+        (5, 1, "started"),
+        (12, 0, "started"),
+    ],
+)
+def test_pages_of_unchanged_claims_are_looked_past(
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    claims: int,
+    added: int,
+    outcome: str,
+) -> None:
+    """Pages that would only be left out again make no run, unless something new follows or there are more than five."""
+    organisation.execute(
+        "create or replace function export_engine.page_size() returns integer language sql immutable return 2"
+    )
+    organisation.add_claims(claims)
+    leave_all_out(organisation, coordinator)
+    organisation.add_claims(added, approved_at=APPROVED_AT + timedelta(hours=1))
+
+    again = begin(coordinator, organisation)
+
+    assert again["outcome"] == outcome
+    runs = organisation.execute("select count(*) from public.export_runs")[0][0]
+    assert runs == (1 if outcome == "nothing_to_export" else 2)
+    if outcome == "nothing_to_export":
+        assert len(again["left_out"]) == claims
