@@ -24,7 +24,7 @@ export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos lint up down requirements
+.PHONY: help setup demo test chaos load lint schema up down requirements
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ lint: setup  ## check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(CHECKED)
+
+schema: setup  ## write supabase/schema.sql, what all migrations come to
+	@$(BIN)/python -m stack.schema_dump
 
 up: setup  ## start the embedded Supabase and the functions, and leave them running
 	@$(BIN)/python -m stack up

@@ -74,8 +74,8 @@ def _make_reachable(directory: Path) -> None:
             path.chmod(0o755)
 
 
-def _programs() -> Path:
-    """Return the directory of Postgres's programs, mirrored first where that is necessary."""
+def programs() -> Path:
+    """Return the directory of Postgres's programs, mirrored first where the server needs it."""
     packages = _site_packages()
     programs = packages / WHEEL / "pginstall" / "bin"
     found = reachable(programs / "postgres").parent
@@ -147,7 +147,7 @@ class PostgresServer:
         ]
         self._program = Program(
             "Postgres",
-            [str(_programs() / "postgres"), "-D", str(self._data), *options],
+            [str(programs() / "postgres"), "-D", str(self._data), *options],
             log=self.log,
             directory=self._home,
             stop_signal=signal.SIGINT,  # ends sessions at once instead of waiting for them
@@ -189,7 +189,7 @@ class PostgresServer:
         uid, gid = self._account or (None, None)
         locale = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
         command = [
-            str(_programs() / "initdb"),
+            str(programs() / "initdb"),
             "--pgdata",
             str(self._data),
             "--username=supabase_admin",
