@@ -117,11 +117,11 @@ class ExportMachine(RuleBasedStateMachine):
     def hand_in_and_approve(self, minute: int, cents: int) -> Claim:
         """A claim, approved at one of few moments, so that many are approved at the same one."""
         approved_at = OCTOBER + timedelta(minutes=minute)
-        amount = f"{cents // 100}.{cents % 100:02}"
-        claim_id = self.organisation.add_claim(
-            [("receipt", amount)],
-            approved_at=approved_at,
-            currency="EUR" if cents % 7 == 0 else "NOK",
+        claim_id = self.organisation.add_numbered_claim(
+            len(self.model.claims) + 1,
+            f"{cents // 100}.{cents % 100:02}",
+            "EUR" if cents % 7 == 0 else "NOK",
+            approved_at,
         )
         claim = self.model.claims[claim_id] = Claim(claim_id, approved_at)
         return claim

@@ -91,6 +91,10 @@ class Run:
         """Its live members after a position."""
         return [m for m in self.members if m.outcome == "included" and m.position > after_position]
 
+    def repeats_left_out(self) -> bool:
+        """True when it would only leave out again what was left out before, and of a run without members."""
+        return all(member.repeats_left_out() for member in self.members)
+
     def freeze(self, claims: list[Claim]) -> None:
         """Take these claims in."""
         for claim in claims:
@@ -180,8 +184,9 @@ class ExportModel:
 
     def start(self, run: Run) -> str:
         """Begin a run, or leave no trace of it."""
-        self.reserve_next(run)
-        if run.is_sealed and all(member.repeats_left_out() for member in run.members):
+        while not run.is_sealed and len(run.members) <= 4 * PAGE and run.repeats_left_out():
+            self.reserve_next(run)
+        if run.is_sealed and run.repeats_left_out():
             for member in run.members:
                 member.claim.tried.remove(member)
             return "nothing_to_export"
