@@ -9,7 +9,8 @@ import psycopg
 from stack.database import Database
 
 _OPEN = "select export_engine.open_for_writing()"
-# A copy of a live entry, at the end of the newest run of its organisation.
+# A copy of a live entry, at the end of the newest run of its organisation. The entry is held meanwhile:
+# one that is just being released would free its place in the index, and the copy would be no double.
 _ENTER_AGAIN = """
 insert into public.export_run_claims
   (run_id, position, organization_id, claim_id, kind, generation, voucher_number, document, amount, currency)
@@ -19,6 +20,7 @@ from (
   select * from public.export_run_claims
   where claim_id >= %s and kind = 'entry' and released_at is null
   order by claim_id, kind, generation limit 1
+  for share
 ) m
 cross join lateral (
   select id, reserved_count from public.export_runs
