@@ -279,7 +279,8 @@ class ExportMachine(RuleBasedStateMachine):
             "reserve",
             lambda: self.model.reserve(run, worker.token, after_position),
             lambda: worker.reserve(after_position),
-            again=True,
+            # Who asks for what comes after members that there never were gets the next page each time.
+            again=after_position <= len(run.members),
         )
         if page is not None:
             members = [(m.position, str(m.claim.id)) for m in run.included(after_position)]
