@@ -42,8 +42,8 @@ class MembersOutOfOrderError(ValueError):
 class RenderSummary:
     """What is in the file.
 
-    `totals` sums the claims' own totals per currency, with two decimals. A reversal counts as its
-    claim: the frozen document is the one that was entered, and only the file changes the signs.
+    `totals` sums the claims' own totals per currency, with two decimals; a reversal counts with the
+    opposite sign, as its lines do in the file.
     """
 
     claim_count: int
@@ -146,7 +146,8 @@ class RunRenderer:
         self._voucher_count += 1
         self._line_count += len(voucher.lines)
         total = self._totals.get(claim.currency, Decimal("0.00"))
-        self._totals[claim.currency] = total + claim.total
+        amount = claim.total if voucher.kind == "entry" else -claim.total
+        self._totals[claim.currency] = total + amount
 
 
 def _claim_of(member: Member) -> Claim:

@@ -184,6 +184,56 @@ CATALOGUE: dict[str, Entry] = {
         _CORRECT,
         "limit",
     ),
+    "invalid_cursor": Entry(
+        400,
+        Sentence(
+            nb="Dette stedet i listen finnes ikke for denne organisasjonen og dette utvalget.",
+            en="This place in the list does not exist for this organisation and these filters.",
+        ),
+        Sentence(
+            nb="Begynn på nytt uten cursor, og behold utvalget mens du blar.",
+            en="Begin again without a cursor, and keep the filters from page to page.",
+        ),
+        "cursor",
+    ),
+    "cursor_with_offset": Entry(
+        400,
+        Sentence(
+            nb="En side begynner ved cursor eller ved offset, ikke begge.",
+            en="A page begins after a cursor or at an offset, not both.",
+        ),
+        _CORRECT,
+        "offset",
+    ),
+    "invalid_filter": Entry(
+        400,
+        Sentence(
+            nb="Ingen kjøring kan ha denne statusen eller utløseren.",
+            en="No run can have this status or trigger.",
+        ),
+        _CORRECT,
+    ),
+    "claim_ids_out_of_range": Entry(
+        400,
+        Sentence(
+            nb="Spør om minst ett og høyst 200 krav om gangen.",
+            en="Ask for at least one and at most 200 claims at a time.",
+        ),
+        _CORRECT,
+        "claim_id",
+    ),
+    "invalid_search": Entry(
+        400,
+        Sentence(
+            nb="Søketeksten må ha 1 til 200 tegn.",
+            en="The text to search for must have 1 to 200 characters.",
+        ),
+        Sentence(
+            nb="Søk på bilags-, krav- eller kjøringsnummer, filnavn eller starten av filens hash.",
+            en="Search for a voucher, claim or run number, a file name or the start of its hash.",
+        ),
+        "q",
+    ),
     "reason_required": Entry(
         400,
         Sentence(nb="Du må oppgi en begrunnelse.", en="A reason is required."),
@@ -308,8 +358,8 @@ CATALOGUE: dict[str, Entry] = {
     "failed_by_admin": Entry(
         409,
         Sentence(
-            nb="En administrator avbrøt eksporten. Kravene er frie igjen.",
-            en="An administrator ended the export. Its claims are free again.",
+            nb="En administrator avbrøt eksporten, og kravene frigjøres.",
+            en="An administrator ended the export, and its claims are let go.",
         ),
         Sentence(
             nb="Snakk med administratoren før du eksporterer på nytt.",
@@ -381,6 +431,14 @@ CATALOGUE: dict[str, Entry] = {
         ),
         Sentence(nb="Finn kjøringen i historikken.", en="Find the run in the history."),
     ),
+    "claim_not_found": Entry(
+        404,
+        Sentence(
+            nb="Kravet har ikke vært med i noen eksport, eller du har ikke tilgang til det.",
+            en="The claim has been in no export, or you have no access to it.",
+        ),
+        Sentence(nb="Finn kravet i appen.", en="Find the claim in the app."),
+    ),
     "busy": Entry(
         409,
         Sentence(
@@ -412,6 +470,103 @@ CATALOGUE: dict[str, Entry] = {
             en="The claim is entered already, or is not entered yet.",
         ),
         _REOPEN,
+    ),
+    "vouchers_malformed": Entry(
+        400,
+        Sentence(
+            nb="Listen over bilag har feil form.",
+            en="The list of vouchers has the wrong form.",
+        ),
+        _CORRECT,
+        "vouchers",
+    ),
+    "too_many_vouchers": Entry(
+        413,
+        Sentence(
+            nb="Så mange bilag kan ikke bekreftes på én gang.",
+            en="That many vouchers cannot be confirmed at once.",
+        ),
+        _CORRECT,
+        "vouchers",
+    ),
+    "vouchers_not_in_run": Entry(
+        422,
+        Sentence(
+            nb="Ett eller flere bilag er ikke i filen til denne kjøringen.",
+            en="One or more vouchers are not in the file of this run.",
+        ),
+        _CORRECT,
+        "vouchers",
+    ),
+    "unknown_outcome": Entry(
+        400,
+        Sentence(
+            nb="Bekreftelsen må være imported, booked eller refused.",
+            en="A confirmation is imported, booked or refused.",
+        ),
+        _CORRECT,
+        "outcome",
+    ),
+    "voucher_is_settled": Entry(
+        409,
+        Sentence(
+            nb="Ett eller flere bilag er allerede bokført, eller avvist og frigjort.",
+            en="One or more vouchers are booked already, or were refused and set free.",
+        ),
+        _REOPEN,
+        "vouchers",
+    ),
+    "run_has_reversal": Entry(
+        409,
+        Sentence(
+            nb="En annen kjøring tilbakefører denne.",
+            en="Another run takes this one back.",
+        ),
+        _REOPEN,
+    ),
+    "claims_entered_again": Entry(
+        409,
+        Sentence(
+            nb="Krav som kjøringen tilbakeførte, er med i en senere kjøring.",
+            en="Claims that this run took back are in a later run.",
+        ),
+        _REOPEN,
+    ),
+    "run_was_imported": Entry(
+        409,
+        Sentence(
+            nb="Regnskapssystemet har bilag fra denne kjøringen.",
+            en="The accounting system has vouchers of this run.",
+        ),
+        Sentence(
+            nb="Send imported: true, så lages en fil som tilbakefører bilagene.",
+            en="Send imported: true, and a file is made that reverses the vouchers.",
+        ),
+        "imported",
+    ),
+    "run_not_reversible": Entry(
+        409,
+        Sentence(
+            nb="Denne kjøringen har ingen bilag som kan tilbakeføres.",
+            en="This run has no vouchers that can be taken back.",
+        ),
+        _REOPEN,
+    ),
+    "nothing_to_reverse": Entry(
+        409,
+        Sentence(
+            nb="Ingen av kjøringens bilag er i regnskapet lenger.",
+            en="None of the run's vouchers is in the books any more.",
+        ),
+        _REOPEN,
+    ),
+    "run_parked": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen er satt til side etter flere forsøk, og kravene holdes tilbake.",
+            en="The run was set aside after several attempts, and its claims are held.",
+        ),
+        _ASK_ADMIN,
     ),
     "run_is_voided": Entry(
         409,
@@ -562,6 +717,7 @@ FIELD_SENTENCES: dict[str, Sentence] = {
         nb="Må være en dato på formen ÅÅÅÅ-MM-DD.", en="Must be a date of the form YYYY-MM-DD."
     ),
     "not_a_number": Sentence(nb="Må være et heltall.", en="Must be a whole number."),
+    "not_a_flag": Sentence(nb="Må være true eller false.", en="Must be true or false."),
     "malformed": Sentence(nb="Verdien har feil form.", en="The value has the wrong form."),
 }
 

@@ -100,6 +100,19 @@ class ExportEngine:
             )
         )
 
+    async def reverse(self, run_id: UUID, reason: str, *, token: str) -> Exported:
+        """Takes an imported run back, with a file of the same vouchers and opposite signs.
+
+        Raises:
+            RunFailed: the reversing run ended without a file; the other one counts as before.
+            Unavailable: the reversing run, if one began, waits to be continued.
+        """
+        return await self._carry_through(
+            lambda invocation: self._guard.reverse(
+                run_id, reason, token=token, invocation_id=invocation
+            )
+        )
+
     async def take_over(self, organization_id: UUID) -> Completed | Busy | NothingToResume:
         """Finishes a run of the organisation whose worker fell silent, if there is one.
 
@@ -134,7 +147,7 @@ class ExportEngine:
     async def _stop_if_ended_by_admin(self, begun: Granted) -> None:
         """What a person ended is not begun again by the request that she ended it under."""
         run = await self._guard.look_at(begun.run.run_id)
-        if begun.outcome == "started" and run.error_code == _ENDED_BY_ADMIN:
+        if run.error_code == _ENDED_BY_ADMIN:
             raise RunFailed(_ENDED_BY_ADMIN, run_id=run.run_id)
 
     async def _begin_patiently(self, begin: Callable[[UUID], Awaitable[Begun]]) -> Begun:
@@ -155,11 +168,10 @@ class ExportEngine:
         """From the lock to its release: render, store, complete; or fail for good."""
         run_id, token = granted.run.run_id, granted.fencing_token
         bind_contextvars(run_id=str(run_id))
-        with HashedFile() as content:
-            async with self._let_go_when_stopped(run_id, token):
-                with _errors_named(run_id):
-                    async with asyncio.timeout_at(deadline), self._lease_kept(run_id, token):
-                        return await self._attempt(granted, content)
+        async with self._let_go_when_stopped(run_id, token):
+            with _errors_named(run_id), HashedFile() as content:
+                async with asyncio.timeout_at(deadline), self._lease_kept(run_id, token):
+                    return await self._attempt(granted, content)
 
     async def _attempt(self, granted: Granted, content: HashedFile) -> Completed:
         started = time.monotonic()

@@ -77,11 +77,11 @@ class NothingToResume(Told):
 
 
 class StalledRun(Told):
-    """A run that nobody works on; `processing` waits for a worker, `releasing` lets claims go."""
+    """A run that nobody works on; `processing` waits for a worker, the others let claims go."""
 
     run_id: UUID
     organization_id: UUID
-    status: Literal[RunStatus.PROCESSING, RunStatus.RELEASING]
+    status: Literal[RunStatus.PROCESSING, RunStatus.RELEASING, RunStatus.VOIDING]
 
 
 class _StalledRuns(Told):
@@ -174,6 +174,15 @@ class ExportGuard:
         }
         session = self._connection.as_service()
         return await session.call("begin_export_as_service", arguments, _BEGUN)
+
+    async def reverse(self, run_id: UUID, reason: str, *, token: str, invocation_id: UUID) -> Begun:
+        """As the admin of `token`: begins the run that takes another one back."""
+        arguments = {
+            "p_run_id": run_id,
+            "p_reason": reason,
+            "p_invocation_id": invocation_id,
+        }
+        return await self._connection.as_user(token).call("reverse_export", arguments, _BEGUN)
 
     async def take_over(self, organization_id: UUID, *, invocation_id: UUID) -> TakenOver:
         """Continues a run whose worker fell silent, with a new fencing token."""
@@ -270,7 +279,7 @@ class ExportGuard:
         return found.runs
 
     async def continue_release(self, run_id: UUID) -> Released:
-        """Lets one page of claims go of a failing run that no worker holds."""
+        """Lets one page of claims go of a failing or voided run that no worker holds."""
         session = self._connection.as_service()
         return await session.call("continue_export_release", {"p_run_id": run_id}, _RELEASED)
 

@@ -33,6 +33,17 @@ class RunStatus(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
+class RunTrigger(StrEnum):
+    """What asked for a run."""
+
+    USER = "user"
+    WEBHOOK = "webhook"
+    SCHEDULE = "schedule"
+    SWEEP = "sweep"
+    CLI = "cli"
+    REPOSITORY = "repository"
+
+
 class ExportFile(Told):
     """A stored file. `path` is the object key, `name` what a person sees when downloading."""
 
@@ -50,6 +61,7 @@ class ExportRun(Told):
     organization_id: UUID
     run_number: int
     origin: str
+    reverses_run_id: UUID | None = None
     trigger: str
     triggered_by: UUID | None
     triggered_by_name: str | None
@@ -106,12 +118,25 @@ class ExportEvent(Told):
     detail: JsonValue
 
 
+class LeftOutCause(Told):
+    """How many claims of a run were left out for one reason; `lines[]` is any line of a claim."""
+
+    code: str
+    field: str | None
+    count: int
+
+
 class ExportRunDetails(Told):
-    """A run with what happened to it and which claims it had to leave out."""
+    """A run with what happened to it and which claims it had to leave out.
+
+    `configuration` is what was frozen into the run, for accountants and admins; null for others.
+    """
 
     run: ExportRun
     events: tuple[ExportEvent, ...]
     left_out: tuple[LeftOutClaim, ...]
+    left_out_causes: tuple[LeftOutCause, ...] = ()
+    configuration: Mapping[str, JsonValue] | None = None
 
 
 class StatusChange(ExportRun):

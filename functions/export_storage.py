@@ -30,6 +30,8 @@ _EXISTS: Final = "409"
 _NOT_SHOWN: Final = frozenset({"400", "401", "403", "404"})
 # The key is refused, the bucket is missing or does not take this type: waiting mends none of them.
 _SET_UP_WRONG: Final = frozenset({"401", "403", "404", "415"})
+# Too many requests, or a server that is being replaced. Not 504 and 544: these waited already.
+_SOON_OVER: Final = frozenset({"429", "500", "502", "503"})
 
 
 @dataclass(frozen=True)
@@ -128,4 +130,8 @@ def storage_error(error: StorageApiError) -> EngineError:
         return Refused("service_misconfigured", cause=f"storage status {status}")
     if status == "400":
         return Defect(f"storage refused the request: {error.code}")
-    return Unavailable("storage_unavailable", cause=f"storage status {status}", passes_soon=True)
+    return Unavailable(
+        "storage_unavailable",
+        cause=f"storage status {status}",
+        passes_soon=status in _SOON_OVER,
+    )

@@ -1,5 +1,6 @@
 """What nobody asks about: runs of dead workers are finished, claims of failing runs let go."""
 
+import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from functions.settings import Settings
 
 # More than one sweep ever finishes in its time; the next one finds the rest.
 _MOST_RUNS: Final = 200
+# While one run waits for the database or the storage, others are rendered.
+_AT_ONCE: Final = 4
 
 
 @dataclass
@@ -44,29 +47,33 @@ class ExportSweep:
         Raises:
             Unavailable: the database could not even be asked.
         """
-        started = time.monotonic()
+        end = time.monotonic() + self._seconds
         stalled = await self._guard.find_stalled(_MOST_RUNS)
-        report = SweepReport(found=len(stalled))
-        for run in stalled:
-            if time.monotonic() - started > self._seconds:
-                report.outcomes["postponed"] += 1
-            else:
-                report.outcomes[await self._outcome(run)] += 1
-        return report
+        side_by_side = asyncio.Semaphore(_AT_ONCE)
+        outcomes = await asyncio.gather(*(self._outcome(run, end, side_by_side) for run in stalled))
+        return SweepReport(found=len(stalled), outcomes=Counter(outcomes))
 
-    async def _outcome(self, run: StalledRun) -> str:
+    async def _outcome(self, run: StalledRun, end: float, side_by_side: asyncio.Semaphore) -> str:
+        async with side_by_side:
+            if time.monotonic() > end:
+                return "postponed"
+            return await self._worked_on(run, end)
+
+    async def _worked_on(self, run: StalledRun, end: float) -> str:
         """One run that cannot be continued must not keep the others waiting."""
         with bound_contextvars(run_id=str(run.run_id), organization_id=str(run.organization_id)):
             try:
-                if run.status is RunStatus.RELEASING:
-                    return await self._release(run)
-                return await self._continue(run)
+                if run.status is RunStatus.PROCESSING:
+                    return await self._continue(run)
+                return await self._release(run, end)
             except StaleToken:
                 return "busy"
             except RunFailed as failed:
                 logger.warning("swept_run_failed", code=failed.code)
                 return "failed"
             except EngineError as fault:
+                if fault.code == "run_locked":
+                    return "busy"
                 logger.warning("swept_run_stopped", code=fault.code, cause=fault.cause)
                 return "stopped"
 
@@ -79,7 +86,8 @@ class ExportSweep:
             case Busy() | NothingToResume():
                 return "busy"
 
-    async def _release(self, run: StalledRun) -> str:
+    async def _release(self, run: StalledRun, end: float) -> str:
         while not (await self._guard.continue_release(run.run_id)).released:
-            pass
+            if time.monotonic() > end:
+                return "postponed"
         return "released"

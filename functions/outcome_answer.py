@@ -69,10 +69,6 @@ _REPLAYED: Final[dict[RunStatus, Sentence]] = {
         nb="Kjøring {run_number} mislyktes. Start en ny eksport.",
         en="Run {run_number} failed. Start a new export.",
     ),
-    RunStatus.PARKED: Sentence(
-        nb="Kjøring {run_number} er satt til side. En administrator må se på den.",
-        en="Run {run_number} is set aside. An administrator must look at it.",
-    ),
     RunStatus.VOIDING: Sentence(
         nb="Kjøring {run_number} er i ferd med å bli annullert.",
         en="Run {run_number} is being voided.",
@@ -88,10 +84,30 @@ _REPLAYED: Final[dict[RunStatus, Sentence]] = {
 }
 
 
+_VOIDED: Final = {
+    RunStatus.VOIDED: Sentence(
+        nb="Kjøring {run_number} er annullert. Kravene venter til noen eksporterer dem.",
+        en="Run {run_number} is voided. Its claims wait until somebody exports them.",
+    ),
+    RunStatus.VOIDING: _REPLAYED[RunStatus.VOIDING],
+}
+
+
+def voided_response(run: ExportRun, language: Language) -> JSONResponse:
+    """200 voided; 202 while the claims of a large run are still being let go."""
+    is_done = run.status is RunStatus.VOIDED
+    content = _content(str(run.status), run, _said(_VOIDED[run.status], run, language))
+    status = HTTPStatus.OK if is_done else HTTPStatus.ACCEPTED
+    return JSONResponse(content, status, _with_language({}, language))
+
+
 def outcome_response(
     exported: Exported, left_out: Sequence[LeftOutClaim], language: Language
 ) -> JSONResponse:
-    """201 done now; 200 done before, or nothing to do; 202 under way. Raises Refused when busy."""
+    """201 done now; 200 done before, or nothing to do; 202 under way.
+
+    Raises Refused when busy, and for a parked run.
+    """
     match exported:
         case Completed(run=run):
             content = _content("completed", run, _said(_COMPLETED, run, language))
@@ -114,6 +130,9 @@ def outcome_response(
 
 def _found(found: Found, left_out: Sequence[LeftOutClaim], language: Language) -> JSONResponse:
     run, is_under_way = found.run, found.run.status in _UNDER_WAY
+    if run.status is RunStatus.PARKED:
+        # Not a success, and nothing that asking again would change.
+        raise Refused("run_parked", run_id=run.run_id)
     # A colleague's run that ended in the same moment is no longer in progress.
     sentence = _JOINED if found.outcome == "joined" and is_under_way else _REPLAYED[run.status]
     content = _content(

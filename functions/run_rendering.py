@@ -32,7 +32,9 @@ class RunRendering:
             self._renderer = RunRenderer(configuration, _context(granted.run))
         except ConfigurationInvalid as invalid:
             raise _unusable(self._run, invalid) from invalid
-        self._refuses_run = configuration.on_problem == "refuse_run"
+        # Half a reversal would leave books that no file explains.
+        is_reversal = granted.run.reverses_run_id is not None
+        self._refuses_run = is_reversal or configuration.on_problem == "refuse_run"
 
     def write(self, claims: Sequence[Member]) -> None:
         """Appends a page. Raises RunFailed `claims_refused`, with the refusals of this page."""

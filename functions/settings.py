@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     export_link_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     export_body_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 16_384
 
+    # A list of 2,000 vouchers with numbers and notes.
+    export_confirmation_limit: Annotated[int, Field(ge=1, le=4_000_000)] = 1_000_000
+
     # Above the data API's own limits (8 s for a statement, 10 s of waiting for a connection), so
     # that its answer arrives instead of our guess.
     export_database_seconds: Seconds = 20
@@ -47,8 +50,9 @@ class Settings(BaseSettings):
     # Below the platform's request time-out (300 s): the caller gets our answer, not a 504.
     export_attempt_seconds: Seconds = 270
 
-    # After this a sweep begins no other run; the platform's time-out must allow one more attempt.
-    export_sweep_seconds: Seconds = 240
+    # After this a sweep begins no other run. With one attempt more it stays below the platform's
+    # time-out.
+    export_sweep_seconds: Seconds = 20
 
     @model_validator(mode="after")
     def _renewed_within_an_attempt(self) -> Self:

@@ -213,7 +213,8 @@ def database_error(error: APIError, status: int | None, *, is_user: bool) -> Eng
     is_terminal = _SQLSTATE.fullmatch(code) and code[:2] not in _PASSING_CLASSES
     if is_terminal or _MALFORMED_CALL.fullmatch(code):
         return Defect(f"database error {code}")
-    passes_soon = bool(_SOON_OVER.fullmatch(code)) or status in _SOON_OVER_STATUS
+    is_gateway = not (_SQLSTATE.fullmatch(code) or code.startswith("PGRST"))
+    passes_soon = bool(_SOON_OVER.fullmatch(code)) or (is_gateway and status in _SOON_OVER_STATUS)
     return Unavailable(
         "database_unavailable", cause=f"database error {code}", passes_soon=passes_soon
     )

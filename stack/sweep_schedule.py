@@ -29,7 +29,7 @@ class SweepSchedule:
     def _keep_calling(self) -> None:
         while not self._stopping.wait(self._seconds):
             try:
-                httpx.post(self._url, timeout=ANSWER_SECONDS)
-            except httpx.TransportError as error:
+                httpx.post(self._url, timeout=ANSWER_SECONDS).raise_for_status()
+            except httpx.HTTPError as error:
                 if not self._stopping.is_set():
-                    logging.getLogger(__name__).warning("The sweep did not answer: %r", error)
+                    logging.getLogger(__name__).warning("The sweep failed: %r", error)

@@ -67,6 +67,20 @@ comment on function export_engine.take_over is
   'Gives an unfinished run whose lease is over to a new worker under a new token. Null when the run had to be failed or parked '
   'instead: the organisation''s lock is free then.';
 
+create function export_engine.target_is_clear(p_organization_id uuid, p_target text)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+return (
+  select count(*) = 1
+  from public.export_targets as t
+  where t.organization_id = p_organization_id and t.is_enabled and t.target = coalesce(p_target, t.target)
+);
+
+comment on function export_engine.target_is_clear is 'True when find_target would not refuse.';
+
 create or replace function export_engine.begin_run(
   p_organization_id uuid,
   p_target text,
@@ -131,6 +145,10 @@ begin
       v_answer := export_engine.answer_without_work(
         v_lock, p_target, p_period_from, p_period_to, p_idempotency_key, v_fingerprint
       );
+      if v_answer is null and not export_engine.target_is_clear(p_organization_id, p_target) then
+        -- A refusal would undo what became of the run. The next begin is refused instead, with nothing to lose.
+        v_answer := jsonb_build_object('outcome', 'busy', 'run', null, 'retry_after', 1);
+      end if;
     end if;
   end if;
   if v_answer is null then
@@ -321,4 +339,5 @@ comment on column public.claim_export_status.export_status is
 comment on column public.claim_export_status.reason_code is 'Why it was left out or is held; null otherwise.';
 
 revoke execute on function export_engine.park_run(public.export_runs) from public;
+revoke execute on function export_engine.target_is_clear(uuid, text) from public;
 revoke execute on function export_engine.parked_run(uuid, text, date, date) from public;

@@ -3,7 +3,7 @@
 -- change. The second update of a run, after its claims were locked, would wait for whoever holds the organisation's row,
 -- and she may be waiting for the claims. So the organisation's row is shared first, and the check finds it held.
 
-create function export_engine.share_organization_row(p_organization_id uuid)
+create function export_engine.hold_before_claims(p_organization_id uuid)
 returns void
 language plpgsql
 volatile
@@ -12,12 +12,14 @@ set search_path = ''
 as $$
 begin
   perform 1 from public.organizations as o where o.id = p_organization_id for key share;
+  -- An admin may be raising the voucher numbers, and changing claims next.
+  perform export_engine.take_numbers(p_organization_id, 'voucher_number', 0);
 end;
 $$;
 
-comment on function export_engine.share_organization_row is
-  'Takes the lock that foreign keys take on the organisation''s row, before any claim is locked. It hinders no update of the row '
-  'that leaves its id alone.';
+comment on function export_engine.hold_before_claims is
+  'Takes every lock that reserving will need beside the claims, before any claim is locked. The lock on the organisation''s row is '
+  'the one that foreign keys take: it hinders no update that leaves its id alone.';
 
 create or replace function export_engine.reserve_next(p_run public.export_runs)
 returns public.export_runs
@@ -30,7 +32,7 @@ declare
   v_run public.export_runs := p_run;
   v_page record;
 begin
-  perform export_engine.share_organization_row(p_run.organization_id);
+  perform export_engine.hold_before_claims(p_run.organization_id);
   select * into v_page from export_engine.next_claims(p_run);
   if cardinality(v_page.claim_ids) > 0 then
     v_run := export_engine.reserve_claims(p_run, v_page.claim_ids);
@@ -61,7 +63,7 @@ declare
   v_claim_ids uuid[];
   v_missing text;
 begin
-  perform export_engine.share_organization_row(p_run.organization_id);
+  perform export_engine.hold_before_claims(p_run.organization_id);
   if exists (select from public.export_locks as l where l.organization_id = p_run.organization_id and l.run_id is not null) then
     perform export_engine.refuse(
       409, 'lock_busy', 'Another run of this organisation is not finished.', 'Wait for it, or trigger an export, which finishes it.'
@@ -91,4 +93,4 @@ begin
 end;
 $$;
 
-revoke execute on function export_engine.share_organization_row(uuid) from public;
+revoke execute on function export_engine.hold_before_claims(uuid) from public;

@@ -155,11 +155,15 @@ def test_a_run_that_no_sweep_gets_on_with_is_parked_and_recovered(
     organisation.expire_lease()
 
     assert sweep(sweeper) == {"parked": 1}
-    told = [coordinator.trigger(organisation, key).json() for key in ("key-1", "key-2")]
-    assert (told[0]["outcome"], told[0]["run"]["status"]) == ("replayed", "parked")
-    assert (told[1]["outcome"], told[1]["parked_run"]["run_id"]) == ("nothing_to_export", run_id)
-    assert "set aside" in told[0]["message"]
-    assert "set aside" in told[1]["message"]
+    same_key = coordinator.trigger(organisation, "key-1")
+    assert (same_key.status_code, same_key.json()["code"]) == (409, "run_parked")
+    assert same_key.json()["run_id"] == run_id
+    other_key = coordinator.trigger(organisation, "key-2").json()
+    assert (other_key["outcome"], other_key["parked_run"]["run_id"]) == (
+        "nothing_to_export",
+        run_id,
+    )
+    assert "set aside" in other_key["message"]
 
     other = organisation.add_claim()
     assert coordinator.trigger(organisation).status_code == 201

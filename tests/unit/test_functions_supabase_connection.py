@@ -13,7 +13,12 @@ from storage3.exceptions import StorageApiError
 from functions.errors import Defect, EngineError, Refused, StaleToken, Unavailable
 from functions.export_storage import storage_error
 from functions.settings import Settings
-from functions.supabase_connection import SupabaseConnection, SupabaseSession, database_error
+from functions.supabase_connection import (
+    SupabaseConnection,
+    SupabaseSession,
+    _remember_status,
+    database_error,
+)
 
 SETTINGS = Settings(
     supabase_url="https://abc.supabase.co",
@@ -120,6 +125,20 @@ def test_storage_errors_become_ours(status: str | int, kind: type[EngineError], 
     assert (type(error), error.code) == (kind, ours)
 
 
+@pytest.mark.parametrize(
+    ("status", "passes_soon"),
+    [("429", True), ("503", True), (502, True), ("504", False), (544, False), (507, False)],
+)
+def test_storage_faults_that_waited_are_not_repeated(
+    status: str | int, *, passes_soon: bool
+) -> None:
+    """A file is uploaded again when the storage was busy or restarting, not when it ran out of time or room."""
+    error = storage_error(StorageApiError("message", "code", status))
+
+    assert isinstance(error, Unavailable)
+    assert error.passes_soon is passes_soon
+
+
 def session(transport: httpx.MockTransport, token: str | None = None) -> SupabaseSession:
     """A caller whose requests go to the transport."""
     http = httpx.AsyncClient(transport=transport)
@@ -170,7 +189,9 @@ def refusing(
             raise fault
         return fault
 
-    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    http = httpx.AsyncClient(
+        transport=httpx.MockTransport(answer), event_hooks={"response": [_remember_status]}
+    )
     return SupabaseSession(http, IMPATIENT, "sb_secret_x", None), seen
 
 
@@ -196,6 +217,7 @@ LASTING: list[httpx.Response | httpx.TransportError] = [
     httpx.Response(504, json={"code": "PGRST003", "message": "no connection for 10 s"}),
     httpx.Response(405, json={"code": "25006", "message": "read-only transaction"}),
     httpx.Response(503, json={"code": "53100", "message": "disk full"}),
+    httpx.Response(503, json={"code": "53200", "message": "out of memory"}),
     httpx.Response(409, json={"code": "PT409", "details": "run_locked", "message": "m"}),
     httpx.Response(400, json={"code": "22P02", "message": "invalid input"}),
 ]
