@@ -560,6 +560,14 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _REOPEN,
     ),
+    "run_is_deleted": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen er slettet fra listene, men kravene er fortsatt eksportert.",
+            en="The run was deleted from the lists, but its claims are exported still.",
+        ),
+        _ASK_ADMIN,
+    ),
     "run_parked": Entry(
         409,
         Sentence(

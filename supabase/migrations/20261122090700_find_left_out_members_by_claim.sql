@@ -1,4 +1,5 @@
 -- Purpose: leaving claims out of a large run stays one index look-up per claim, whatever the planner knows of the run.
+-- And of a claim that is in the run twice, the member that is still in it is the one meant.
 -- A table that was analysed before the run was made said "no rows of that run", and the whole run was walked per claim.
 
 create or replace function export_engine.apply_left_out(p_run public.export_runs, p_left_out jsonb)
@@ -38,6 +39,8 @@ begin
           -- Not "=": with statistics that do not know this run yet, the planner would walk the run for each claim.
           and m.run_id is not distinct from p_run.id
           and m.outcome in ('included', 'left_out')
+        -- A claim that was left out, and approved again behind the cursor, is in the run a second time.
+        order by (m.outcome = 'included') desc
         limit 1
       ) as position,
       item.value as reason

@@ -504,3 +504,33 @@ def test_leaving_out_does_not_depend_on_what_the_planner_knows(database: Databas
     )
 
     assert answer["run"]["left_out_count"] == 2000
+
+
+def test_a_claim_that_is_in_the_run_twice_is_left_out_where_it_still_is(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """Left out, approved again behind the cursor, reserved and left out again: the run's sums follow, and it completes."""
+    claims = organisation.add_claims(5)
+    begun = begin(coordinator, organisation)
+    held = {"p_run_id": begun["run"]["run_id"], "p_fencing_token": begun["fencing_token"]}
+    reason = {"claim_id": str(claims[0]), "code": "no_lines", "field": None, "message": "No."}
+    call(service, "leave_out_export_claims", **held, p_left_out=[reason])
+    organisation.execute(
+        "update public.expense_claims set approved_at = %s where id = %s",
+        APPROVED_AT + timedelta(hours=1),
+        claims[0],
+    )
+    kept = [c for c in reserve_all(service, begun) if c["claim_id"] != str(claims[0])]
+    call(service, "leave_out_export_claims", **held, p_left_out=[reason])
+
+    done = call(
+        service,
+        "complete_export_run",
+        **held,
+        p_file=store_file(organisation, begun["run"]["run_id"]),
+        p_summary=summary_of(kept),
+        p_left_out=[],
+    )
+
+    assert (done["run"]["status"], done["run"]["claim_count"]) == ("completed", 4)
+    assert done["run"]["left_out_count"] == 2
