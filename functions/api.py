@@ -11,10 +11,13 @@ from starlette.responses import JSONResponse
 
 from functions.caller import language_of
 from functions.errors import Defect, EngineError, InvalidRequest
+from functions.find_exports import find_exports
+from functions.list_claim_runs import list_claim_runs
 from functions.list_export_runs import list_export_runs
 from functions.log import logger, traceback_of
 from functions.problem import problem_response
 from functions.services import Services
+from functions.show_claim_status import show_claim_status
 from functions.show_export_run import show_export_run
 from functions.sweep_exports import sweep_exports
 from functions.trigger_export import trigger_export
@@ -32,6 +35,9 @@ APP_ENDPOINTS: Final[dict[str, Endpoint]] = {
     "trigger_export": Endpoint("POST", trigger_export),
     "export_run": Endpoint("GET", show_export_run),
     "export_history": Endpoint("GET", list_export_runs),
+    "claim_status": Endpoint("GET", show_claim_status),
+    "claim_runs": Endpoint("GET", list_claim_runs),
+    "find_export": Endpoint("GET", find_exports),
 }
 # Deployed apart, closed to the public, and never below the app's address.
 ENDPOINTS: Final = {**APP_ENDPOINTS, "sweep": Endpoint("POST", sweep_exports)}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, ClassVar, Final, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -11,6 +11,8 @@ from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from functions.errors import FieldProblem, InvalidRequest
+from functions.export_history import HistoryFilter
+from functions.export_run import RunStatus, RunTrigger
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -34,12 +36,28 @@ def _whole_number(value: object) -> int:
     raise PydanticCustomError("not_a_number", "not a whole number")
 
 
+def _flag(value: object) -> bool:
+    # pydantic alone would also take "yes" and "1".
+    if value in {"true", "false"}:
+        return value == "true"
+    raise PydanticCustomError("not_a_flag", "neither true nor false")
+
+
 CalendarDate = Annotated[date, BeforeValidator(_calendar_date)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+# The database has no room for NUL, and no name of ours has another control character.
+SearchText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Query parameters that may be given several times.
+    repeatable: ClassVar[frozenset[str]] = frozenset()
+
+
+Query = TypeVar("Query", bound=_Request)
 
 
 class TriggerExportRequest(_Request):
@@ -48,7 +66,7 @@ class TriggerExportRequest(_Request):
     organization_id: UUID
     period_from: CalendarDate | None = None
     period_to: CalendarDate
-    target: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
+    target: TargetName | None = None
 
 
 class ExportRunRequest(_Request):
@@ -58,11 +76,54 @@ class ExportRunRequest(_Request):
 
 
 class ExportHistoryRequest(_Request):
-    """The database bounds `limit`."""
+    """A page after `cursor` or at `offset`. The database bounds `limit` and judges the cursor."""
+
+    repeatable: ClassVar[frozenset[str]] = frozenset({"status"})
 
     organization_id: UUID
     limit: WholeNumber = 50
-    offset: WholeNumber = 0
+    offset: WholeNumber | None = None
+    cursor: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] | None = None
+    status: Annotated[tuple[RunStatus, ...], Field(max_length=len(RunStatus))] = ()
+    target: TargetName | None = None
+    trigger: RunTrigger | None = None
+    triggered_by: UUID | None = None
+    period_from: CalendarDate | None = None
+    period_to: CalendarDate | None = None
+    include_deleted: Flag = False
+
+    def filter(self) -> HistoryFilter:
+        """Which runs are wanted."""
+        return HistoryFilter(
+            statuses=self.status,
+            target=self.target,
+            trigger=self.trigger,
+            triggered_by=self.triggered_by,
+            period_from=self.period_from,
+            period_to=self.period_to,
+            include_deleted=self.include_deleted,
+        )
+
+
+class ClaimStatusRequest(_Request):
+    """Several claims; the database bounds how many."""
+
+    repeatable: ClassVar[frozenset[str]] = frozenset({"claim_id"})
+
+    claim_id: tuple[UUID, ...]
+
+
+class ClaimRunsRequest(_Request):
+    """One claim."""
+
+    claim_id: UUID
+
+
+class FindExportRequest(_Request):
+    """What stands in the books or on the file."""
+
+    organization_id: UUID
+    q: SearchText
 
 
 def parsed(model: type[Asked], values: Mapping[str, object]) -> Asked:
@@ -77,19 +138,22 @@ def parsed(model: type[Asked], values: Mapping[str, object]) -> Asked:
         raise InvalidRequest("invalid_request", problems) from error
 
 
-def parsed_query(model: type[Asked], request: Request) -> Asked:
-    """As `parsed`, from the query; a parameter that is given twice is refused."""
-    pairs = request.query_params.multi_items()
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequest("invalid_request", [FieldProblem(twice, "repeated_field")])
+def parsed_query(model: type[Query], request: Request) -> Query:
+    """As `parsed`, from the query; a parameter given twice is refused, unless it may be."""
+    values: dict[str, object] = {}
+    for name in request.query_params:
+        given = request.query_params.getlist(name)
+        if name in model.repeatable:
+            values[name] = given
+        elif len(given) > 1:
+            raise InvalidRequest("invalid_request", [FieldProblem(name, "repeated_field")])
+        else:
+            values[name] = given[0]
     return parsed(model, values)
 
 
 def _code(kind: str) -> str:
-    if kind in {"not_a_date", "not_a_number"}:
+    if kind in {"not_a_date", "not_a_number", "not_a_flag"}:
         return kind
     if kind.startswith("uuid"):
         return "not_a_uuid"

@@ -1,10 +1,14 @@
 """Export runs by identity: the repository interface, over the same SQL that the guard uses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from functions.claim_status import ClaimStatus
+from functions.export_history import HistoryFilter, HistoryPage
 from functions.export_run import (
     ClaimRun,
     ExportRun,
@@ -13,11 +17,14 @@ from functions.export_run import (
     StatusChange,
     Told,
 )
+from functions.found_exports import FoundExports
 from functions.supabase_connection import SupabaseSession
 
+_EVERY_RUN: Final = HistoryFilter()
 
-class _History(Told):
-    runs: tuple[ExportRun, ...]
+
+class _Statuses(Told):
+    claims: tuple[ClaimStatus, ...]
 
 
 class _RunsOfClaim(Told):
@@ -27,8 +34,10 @@ class _RunsOfClaim(Told):
 _RUN = TypeAdapter(ExportRun)
 _CHANGE = TypeAdapter(StatusChange)
 _DETAILS = TypeAdapter(ExportRunDetails)
-_HISTORY = TypeAdapter(_History)
+_HISTORY = TypeAdapter(HistoryPage)
 _RUNS_OF_CLAIM = TypeAdapter(_RunsOfClaim)
+_STATUSES = TypeAdapter(_Statuses)
+_FOUND = TypeAdapter(FoundExports)
 
 
 class ExportRunRepository:
@@ -89,15 +98,53 @@ class ExportRunRepository:
         offset: int = 0,
         *,
         include_deleted: bool = False,
+        wanted: HistoryFilter = _EVERY_RUN,
     ) -> tuple[ExportRun, ...]:
         """Newest first. Raises Refused `limit_out_of_range` beyond 200."""
+        if include_deleted:
+            wanted = replace(wanted, include_deleted=True)
+        page = await self.get_export_history_page(org_id, wanted, limit=limit, offset=offset)
+        return page.runs
+
+    async def get_export_history_page(
+        self,
+        org_id: UUID,
+        wanted: HistoryFilter = _EVERY_RUN,
+        *,
+        limit: int = 50,
+        offset: int | None = None,
+        cursor: str | None = None,
+    ) -> HistoryPage:
+        """One page and the way to the next; a walk by cursor meets every run exactly once.
+
+        Raises:
+            Refused: `invalid_cursor` (of another organisation or other filters, too),
+                `cursor_with_offset`, `limit_out_of_range`, `invalid_filter`, `period_reversed`.
+        """
         arguments = {
             "p_organization_id": org_id,
             "p_limit": limit,
             "p_offset": offset,
-            "p_include_deleted": include_deleted,
+            "p_cursor": cursor,
+            **wanted.arguments(),
         }
-        return (await self._session.call("get_export_history", arguments, _HISTORY)).runs
+        return await self._session.call("get_export_history", arguments, _HISTORY)
+
+    async def get_claim_status(self, claim_ids: Sequence[UUID]) -> tuple[ClaimStatus, ...]:
+        """Where 1 to 200 claims stand, in the order asked; what the caller may not see is unknown.
+
+        Raises Refused `claim_ids_out_of_range`.
+        """
+        arguments = {"p_claim_ids": list(claim_ids)}
+        return (await self._session.call("get_claim_status", arguments, _STATUSES)).claims
+
+    async def find_exports(self, org_id: UUID, text: str) -> FoundExports:
+        """By voucher, claim or run number, file name, or the start of its hash.
+
+        Raises Refused `invalid_search` or `not_allowed`.
+        """
+        arguments = {"p_organization_id": org_id, "p_text": text}
+        return await self._session.call("find_exports", arguments, _FOUND)
 
     async def get_export_run_by_id(self, run_id: UUID) -> ExportRun:
         """Raises Refused `run_not_found`."""

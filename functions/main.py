@@ -36,6 +36,24 @@ async def export_history(request: Request) -> Response:
 
 
 @aio.http
+async def claim_status(request: Request) -> Response:
+    """GET: where claims stand, and who must act."""
+    return await answer("claim_status", request, SERVICES)
+
+
+@aio.http
+async def claim_runs(request: Request) -> Response:
+    """GET: the runs that a claim is or was in."""
+    return await answer("claim_runs", request, SERVICES)
+
+
+@aio.http
+async def find_export(request: Request) -> Response:
+    """GET: from a number or a file back to the run."""
+    return await answer("find_export", request, SERVICES)
+
+
+@aio.http
 async def sweep(request: Request) -> Response:
     """POST, by a scheduler: continue what dead workers left. Deploy it closed to the public."""
     return await answer("sweep", request, SERVICES)

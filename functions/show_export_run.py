@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from functions.caller import language_of, user_token
 from functions.export_requests import ExportRunRequest, parsed_query
 from functions.export_run import ExportRun
-from functions.left_out_answer import left_out_json
+from functions.left_out_answer import causes_json, left_out_json
 from functions.run_answer import run_json
 from functions.services import Services
 
@@ -22,6 +22,8 @@ async def show_export_run(request: Request, services: Services) -> JSONResponse:
         "run": run_json(details.run),
         "events": [event.model_dump(mode="json") for event in details.events],
         "left_out": left_out_json(details.left_out, language),
+        "left_out_causes": causes_json(details.left_out_causes, language),
+        "configuration": details.configuration,
         "download": await _download(details.run, token, services),
     }
     headers = {"Content-Language": language.value, "Cache-Control": "no-store"}

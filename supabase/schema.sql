@@ -286,7 +286,13 @@ begin
       (
         select m.position
         from public.export_run_claims as m
-        where m.claim_id = (item.value ->> 'claim_id')::uuid and m.run_id = p_run.id and m.outcome in ('included', 'left_out')
+        where
+          m.claim_id = (item.value ->> 'claim_id')::uuid
+          -- Not "=": with statistics that do not know this run yet, the planner would walk the run for each claim.
+          and m.run_id is not distinct from p_run.id
+          and m.outcome in ('included', 'left_out')
+        -- A claim that was left out, and approved again behind the cursor, is in the run a second time.
+        order by (m.outcome = 'included') desc
         limit 1
       ) as position,
       item.value as reason
@@ -435,6 +441,10 @@ begin
       v_answer := export_engine.answer_without_work(
         v_lock, p_target, p_period_from, p_period_to, p_idempotency_key, v_fingerprint
       );
+      if v_answer is null and not export_engine.target_is_clear(p_organization_id, p_target) then
+        -- A refusal would undo what became of the run. The next begin is refused instead, with nothing to lose.
+        v_answer := jsonb_build_object('outcome', 'busy', 'run', null, 'retry_after', 1);
+      end if;
     end if;
   end if;
   if v_answer is null then
@@ -452,6 +462,17 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.begin_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_actor_id uuid, p_renderer_version text) IS 'The first step of an export, for whoever asks: started, replayed, resumed, joined, busy or nothing_to_export.';
+
+CREATE FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select
+    not row_security_active('public.export_runs')
+    or p_organization_id in (select export_engine.organizations_of_caller(p_roles));
+$$;
+
+COMMENT ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) IS 'Whether the caller has one of the roles in the organisation. True for whom row-level security does not bind: the service key and the owner.';
 
 CREATE FUNCTION export_engine.check_attempt_role(p_run public.export_runs) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -515,6 +536,34 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.check_export_target() IS 'Trigger: refuses a target that no export could use, with a sentence for the dashboard.';
+
+CREATE FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if not coalesce(
+    p_statuses <@ array[
+      'pending', 'processing', 'parked', 'in_doubt', 'releasing', 'failed', 'completed', 'voiding', 'voided'
+    ],
+    true
+  ) then
+    perform export_engine.refuse(400, 'invalid_filter', 'One of the statuses is none.', 'Use the states of a run.');
+  end if;
+  if p_trigger not in ('user', 'webhook', 'schedule', 'sweep', 'cli', 'repository') then
+    perform export_engine.refuse(
+      400, 'invalid_filter', 'No run has such a trigger.', 'Use user, webhook, schedule, sweep, cli or repository.'
+    );
+  end if;
+  if p_period_from > p_period_to then
+    perform export_engine.refuse(
+      400, 'period_reversed', 'The period ends before it begins.', 'Send period_from on or before period_to.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) IS 'Refuses a status or trigger that no run can have, and a reversed period: a typing mistake must not look like an empty history.';
 
 CREATE FUNCTION export_engine.check_period(p_period_from date, p_period_to date) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -649,6 +698,143 @@ CREATE FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone te
 $$;
 
 COMMENT ON FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text) IS 'Seam: each claim as the JSON document that is frozen into a run. Amounts and quantities are text, dates are ISO. Call it in a statement of its own, after the claims were locked.';
+
+CREATE FUNCTION export_engine.claim_facts(p_claim_ids uuid[]) RETURNS TABLE(claim_id uuid, organization_id uuid, claim_number text, is_approved boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select c.id, c.organization_id, c.claim_number, c.status = 'approved'
+  from public.expense_claims as c
+  where c.id = any (p_claim_ids);
+$$;
+
+COMMENT ON FUNCTION export_engine.claim_facts(p_claim_ids uuid[]) IS 'Seam: whose the claims are, what they are called, and whether they are approved now.';
+
+CREATE FUNCTION export_engine.claim_memberships(p_claim_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(
+      export_engine.membership_in_short(x.member) || jsonb_build_object('run', export_engine.run_in_short(x.run))
+      order by x.reserved_at desc
+    ),
+    '[]'::jsonb
+  )
+  from (
+    select m as member, r as run, m.reserved_at
+    from public.export_run_claims as m
+    join public.export_runs as r on r.id = m.run_id
+    where m.claim_id = p_claim_id
+    order by m.reserved_at desc
+    limit 10
+  ) as x;
+$$;
+
+COMMENT ON FUNCTION export_engine.claim_memberships(p_claim_id uuid) IS 'The last ten runs that a claim is or was in, newest first: two hundred claims stay within a page. find_runs_by_claim_id has all.';
+
+CREATE TABLE public.export_run_claims (
+    run_id uuid NOT NULL,
+    "position" integer NOT NULL,
+    organization_id uuid NOT NULL,
+    claim_id uuid NOT NULL,
+    kind text DEFAULT 'entry'::text NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    voucher_number bigint NOT NULL,
+    document jsonb NOT NULL,
+    amount numeric(18,2) NOT NULL,
+    currency text NOT NULL,
+    outcome text DEFAULT 'included'::text NOT NULL,
+    reason_code text,
+    reason_field text,
+    reason_message text,
+    reserved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    released_at timestamp with time zone,
+    CONSTRAINT export_run_claims_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT export_run_claims_generation_check CHECK ((generation > 0)),
+    CONSTRAINT export_run_claims_kind_check CHECK ((kind = ANY (ARRAY['entry'::text, 'reversal'::text]))),
+    CONSTRAINT export_run_claims_outcome_check CHECK ((outcome = ANY (ARRAY['included'::text, 'left_out'::text, 'released'::text]))),
+    CONSTRAINT export_run_claims_position_check CHECK (("position" > 0)),
+    CONSTRAINT export_run_claims_reason_check CHECK (((outcome = 'left_out'::text) = (num_nonnulls(reason_code, reason_message) = 2))),
+    CONSTRAINT export_run_claims_reason_code_check CHECK ((reason_code ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
+    CONSTRAINT export_run_claims_reason_field_check CHECK ((char_length(reason_field) <= 100)),
+    CONSTRAINT export_run_claims_reason_message_check CHECK ((char_length(reason_message) <= 1000)),
+    CONSTRAINT export_run_claims_released_check CHECK (((outcome = 'included'::text) = (released_at IS NULL))),
+    CONSTRAINT export_run_claims_voucher_number_check CHECK (((voucher_number >= 1) AND (voucher_number <= 99999999)))
+);
+
+COMMENT ON TABLE public.export_run_claims IS 'Membership of a claim in a run, with the claim frozen as it was. A claim is exported when it has a live entry in a completed run that no completed reversal took back: derived, never a flag. Written by functions only.';
+
+COMMENT ON COLUMN public.export_run_claims."position" IS 'Order within the run, from 1; the order of vouchers in the file.';
+
+COMMENT ON COLUMN public.export_run_claims.generation IS 'Which entry of this claim: 1, then one more after each completed reversal.';
+
+COMMENT ON COLUMN public.export_run_claims.voucher_number IS 'Number of the voucher that holds the claim. Given once; a left-out claim keeps its number, so a gap explains itself.';
+
+COMMENT ON COLUMN public.export_run_claims.document IS 'The claim as it was when it was reserved. The file is rendered from this and nothing else.';
+
+COMMENT ON COLUMN public.export_run_claims.amount IS 'Sum of the frozen lines.';
+
+COMMENT ON COLUMN public.export_run_claims.reason_code IS 'Stable code; null unless left out.';
+
+COMMENT ON COLUMN public.export_run_claims.reason_field IS 'Field of the claim that stood in the way; null where none is to blame.';
+
+COMMENT ON COLUMN public.export_run_claims.reason_message IS 'One sentence; null unless left out.';
+
+COMMENT ON COLUMN public.export_run_claims.released_at IS 'Null while the membership is live.';
+
+CREATE FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) RETURNS TABLE(claim_id uuid, claim_number text, is_approved boolean, state text, reason jsonb, run public.export_runs, member public.export_run_claims)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select
+    f.claim_id,
+    f.claim_number,
+    f.is_approved,
+    case
+      when s.export_status <> 'pending' then s.export_status
+      when f.is_approved then 'eligible'
+      else 'not_approved'
+    end,
+    case when s.export_status in ('left_out', 'held') then jsonb_build_object(
+      'code', s.reason_code, 'field', s.reason_field, 'message', s.reason_message
+    ) end,
+    case when r.id is not null then r end,
+    held.member
+  from export_engine.claim_facts(p_claim_ids) as f
+  -- What a claim's class is stands in one place, the dashboard's view.
+  left join lateral (
+    select v.export_status, v.run_id, v.reason_code, v.reason_field, v.reason_message
+    from public.claim_export_status as v
+    where v.claim_id = f.claim_id
+    limit 1
+  ) as s on true
+  left join lateral (
+    select m as member
+    from public.export_run_claims as m
+    where
+      m.claim_id = f.claim_id
+      and m.run_id = s.run_id
+      and m.kind = 'entry'
+      and m.outcome = case when s.export_status = 'left_out' then 'left_out' else 'included' end
+    limit 1
+  ) as held on true
+  left join public.export_runs as r on r.id = (held.member).run_id
+  where export_engine.caller_has_role(f.organization_id, array['coordinator', 'accountant', 'admin']);
+$$;
+
+COMMENT ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) IS 'Where each claim stands, for staff: its live entry, or the run that could not use it. Claims of others, and claimants'' own, are left away.';
+
+CREATE FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) RETURNS SETOF uuid
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select c.id
+  from public.expense_claims as c
+  where c.organization_id = p_organization_id and c.claim_number = p_claim_number;
+$$;
+
+COMMENT ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) IS 'Seam: the claim that carries this number in the organisation now.';
 
 CREATE FUNCTION export_engine.close_for_writing() RETURNS void
     LANGUAGE plpgsql
@@ -971,6 +1157,38 @@ $$;
 
 COMMENT ON FUNCTION export_engine.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) IS 'Soft delete: hides the run from history and frees no claim. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object('field', c.field, 'line_number', c.line_number, 'was', c.was, 'is', c.is_now)
+      order by c.line_number nulls first, c.field
+    ),
+    '[]'::jsonb
+  )
+  from (
+    -- What the frozen form does not have is a new member of the form, not a change of the claim.
+    select w.key as field, null::integer as line_number, w.value as was, p_is -> w.key as is_now
+    from jsonb_each(p_was) as w
+    where w.key <> 'lines' and w.value is distinct from p_is -> w.key
+    union all
+    select 'lines', coalesce(o.line_number, n.line_number), o.line, n.line
+    from (
+      select (l.value ->> 'line_number')::integer as line_number, l.value as line
+      from jsonb_array_elements(p_was -> 'lines') as l
+    ) as o
+    full join (
+      select (l.value ->> 'line_number')::integer as line_number, l.value as line
+      from jsonb_array_elements(p_is -> 'lines') as l
+    ) as n on n.line_number = o.line_number
+    where o.line is distinct from n.line
+  ) as c;
+$$;
+
+COMMENT ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) IS 'What differs between a frozen claim and the claim of now: each top-level field, and each line by its number, with what it was and what it is. A line that came or went has null on the other side.';
+
 CREATE FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) RETURNS TABLE(claim_id uuid, approved_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -1090,7 +1308,7 @@ begin
       )
     )
     from (
-      select r.id, r.organization_id, r.status, coalesce(l.expires_at, r.releasing_at, r.voiding_at, r.created_at) as silent_since
+      select r.id, r.organization_id, r.status, coalesce(l.expires_at, r.releasing_at) as silent_since
       from public.export_runs as r
       left join public.export_locks as l on l.run_id = r.id
       where
@@ -1222,6 +1440,31 @@ $$;
 
 COMMENT ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) IS 'Everything that decides the bytes of a file except the claims: frozen into a run when it is created. The renderer version is that of the worker who began; the run itself records the one that rendered the stored bytes.';
 
+CREATE FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  -- 16 bytes of run and 8 bytes of check make 32 letters without padding.
+  select translate(
+    encode(uuid_send(p_run_id) || substring(sha256(convert_to(p_scope || p_run_id, 'UTF8')) for 8), 'base64'), '+/', '-_'
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) IS 'Opaque text that names the last run of a page of history. It belongs to one organisation and one set of filters: p_scope.';
+
+CREATE FUNCTION export_engine.hold_before_claims(p_organization_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform 1 from public.organizations as o where o.id = p_organization_id for key share;
+  -- An admin may be raising the voucher numbers, and changing claims next.
+  perform export_engine.take_numbers(p_organization_id, 'voucher_number', 0);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.hold_before_claims(p_organization_id uuid) IS 'Takes every lock that reserving will need beside the claims, before any claim is locked. The lock on the organisation''s row is the one that foreign keys take: it hinders no update that leaves its id alone.';
+
 CREATE FUNCTION export_engine.hold_processing_run(p_run_id uuid, p_fencing_token bigint) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1309,7 +1552,9 @@ begin
     perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
   end if;
   select l.* into v_lock from public.export_locks as l where l.organization_id = v_run.organization_id for update;
-  if p_fencing_token is not null then
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
+  -- A parked manual run still knows whoever recorded it: no successor ever works on it.
+  if p_fencing_token is not null and not (v_run.status = 'parked' and v_run.origin = 'manual' and v_run.fencing_token = p_fencing_token) then
     return export_engine.hold_run(p_run_id, p_fencing_token);
   end if;
   if v_lock.run_id = p_run_id and v_lock.expires_at > clock_timestamp() then
@@ -1317,7 +1562,6 @@ begin
       409, 'run_locked', 'A worker holds this run.', 'Pass its fencing token, or wait until the lease is over.'
     );
   end if;
-  select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
   return v_run;
 end;
 $$;
@@ -1620,6 +1864,33 @@ $$;
 
 COMMENT ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) IS 'Leaves a page of claims out while a large run is rendered. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.left_out_causes(p_run_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object('code', cause.code, 'field', cause.field, 'count', cause.claims)
+      order by cause.claims desc, cause.code, cause.field
+    ),
+    '[]'::jsonb
+  )
+  from (
+    -- The same fault in the first and in the third line of a claim is one cause.
+    select x.reason_code as code, regexp_replace(x.reason_field, '\[\d+\]', '[]', 'g') as field, count(*) as claims
+    from (
+      select m.reason_code, m.reason_field
+      from public.export_run_claims as m
+      where m.run_id = p_run_id and m.outcome = 'left_out'
+      order by m.position
+      limit export_engine.page_size()
+    ) as x
+    group by 1, 2
+  ) as cause;
+$$;
+
+COMMENT ON FUNCTION export_engine.left_out_causes(p_run_id uuid) IS 'The left-out claims of a run by code and field, most frequent first; lines of a claim count as one field. A page is looked at: the run has the whole number.';
+
 CREATE FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[]) RETURNS TABLE(claim_id uuid, approved_at timestamp with time zone)
     LANGUAGE sql
     SET search_path TO ''
@@ -1740,6 +2011,24 @@ $$;
 
 COMMENT ON FUNCTION export_engine.members_page(p_run public.export_runs, p_after_position integer) IS 'One page of the run''s live members after a position, and whether it is the last one there will ever be.';
 
+CREATE FUNCTION export_engine.membership_in_short(p_member public.export_run_claims) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_build_object(
+    'position', p_member.position,
+    'kind', p_member.kind,
+    'generation', p_member.generation,
+    'voucher_number', p_member.voucher_number,
+    'outcome', p_member.outcome,
+    'reason_code', p_member.reason_code,
+    'reserved_at', p_member.reserved_at,
+    'released_at', p_member.released_at
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.membership_in_short(p_member public.export_run_claims) IS 'What a claim is, or was, in a run, without its document.';
+
 CREATE FUNCTION export_engine.most_attempts() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
@@ -1822,9 +2111,13 @@ CREATE FUNCTION export_engine.nothing_to_export(p_run public.export_runs, p_skip
     'skipped_count', p_skipped,
     'run', export_engine.latest_run(p_run.organization_id, p_run.target, p_run.period_from, p_run.period_to),
     'parked_run', export_engine.parked_run(p_run.organization_id, p_run.target, p_run.period_from, p_run.period_to),
-    'left_out', export_engine.still_left_out(
-      p_run.organization_id, export_engine.approved_from(p_run), export_engine.approved_before(p_run)
-    )
+    -- What nobody could reserve was not left out before either: the history need not be walked a second time.
+    'left_out', case
+      when p_run.reserved_count = 0 then '[]'::jsonb
+      else export_engine.still_left_out(
+        p_run.organization_id, export_engine.approved_from(p_run), export_engine.approved_before(p_run)
+      )
+    end
   );
 $$;
 
@@ -2137,7 +2430,7 @@ $$;
 
 COMMENT ON FUNCTION export_engine.repeat_answer(p_lock public.export_locks, p_attempt_by uuid) IS 'Answers an invocation that already holds the lock once more: a lost reply does no harm.';
 
-CREATE FUNCTION export_engine.repeats_left_out(p_run public.export_runs) RETURNS boolean
+CREATE FUNCTION export_engine.repeats_left_out(p_run public.export_runs, p_after_position integer) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS $$
@@ -2146,6 +2439,7 @@ CREATE FUNCTION export_engine.repeats_left_out(p_run public.export_runs) RETURNS
     from public.export_run_claims as m
     where
       m.run_id = p_run.id
+      and m.position > p_after_position
       and not coalesce(
         (
           select
@@ -2161,7 +2455,7 @@ CREATE FUNCTION export_engine.repeats_left_out(p_run public.export_runs) RETURNS
   );
 $$;
 
-COMMENT ON FUNCTION export_engine.repeats_left_out(p_run public.export_runs) IS 'True when every claim of the run was left out by the last run that tried it, and neither the claim nor the configuration changed since: the run would end the same way.';
+COMMENT ON FUNCTION export_engine.repeats_left_out(p_run public.export_runs, p_after_position integer) IS 'True when every claim of the run after a position was left out by the last run that tried it, and neither the claim nor the configuration changed since: the run would end the same way.';
 
 CREATE FUNCTION export_engine.request_fingerprint(p_target text, p_period_from date, p_period_to date) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -2313,7 +2607,7 @@ declare
   v_run public.export_runs := p_run;
   v_page record;
 begin
-  perform export_engine.share_organization_row(p_run.organization_id);
+  perform export_engine.hold_before_claims(p_run.organization_id);
   select * into v_page from export_engine.next_claims(p_run);
   if cardinality(v_page.claim_ids) > 0 then
     v_run := export_engine.reserve_claims(p_run, v_page.claim_ids);
@@ -2340,6 +2634,51 @@ CREATE FUNCTION export_engine.retry_after(p_lock public.export_locks) RETURNS in
     RETURN (GREATEST((1)::numeric, LEAST((5)::numeric, ceil(EXTRACT(epoch FROM ((p_lock).expires_at - clock_timestamp()))))))::integer;
 
 COMMENT ON FUNCTION export_engine.retry_after(p_lock public.export_locks) IS 'Seconds after which asking again makes sense: soon, but not before a dying lease is over.';
+
+CREATE FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) RETURNS public.export_runs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_run public.export_runs;
+begin
+  if p_cursor ~ '^[A-Za-z0-9_-]{32}$' then
+    select r.* into v_run
+    from public.export_runs as r
+    where
+      r.organization_id = p_organization_id
+      and r.id = encode(substring(decode(translate(p_cursor, '-_', '+/'), 'base64') for 16), 'hex')::uuid;
+  end if;
+  if v_run.id is null or export_engine.history_cursor(v_run.id, p_scope) <> p_cursor then
+    perform export_engine.refuse(
+      400, 'invalid_cursor', 'This cursor was not given for this organisation and these filters.',
+      'Send next_cursor as it was given, with the same filters, or begin again without a cursor.'
+    );
+  end if;
+  return v_run;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) IS 'The run that a cursor names. A cursor that was forged, cut short, or given for other filters or another organisation is refused. A run that was deleted since still marks its place.';
+
+CREATE FUNCTION export_engine.run_in_short(p_run public.export_runs) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_build_object(
+    'run_id', p_run.id,
+    'run_number', p_run.run_number,
+    'status', p_run.status,
+    'target', p_run.target,
+    'export_date', p_run.export_date,
+    'triggered_by_name', p_run.triggered_by_name,
+    'created_at', p_run.created_at,
+    'completed_at', p_run.completed_at,
+    'deleted', p_run.deleted_at is not null
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.run_in_short(p_run public.export_runs) IS 'A run in one line, beside a claim: number, state, date and who.';
 
 CREATE FUNCTION export_engine.run_json(p_run public.export_runs) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2443,17 +2782,6 @@ $$;
 
 COMMENT ON FUNCTION export_engine.seal_run(p_run public.export_runs) IS 'From now on nothing joins the run.';
 
-CREATE FUNCTION export_engine.share_organization_row(p_organization_id uuid) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-  perform 1 from public.organizations as o where o.id = p_organization_id for key share;
-end;
-$$;
-
-COMMENT ON FUNCTION export_engine.share_organization_row(p_organization_id uuid) IS 'Takes the lock that foreign keys take on the organisation''s row, before any claim is locked. It hinders no update of the row that leaves its id alone.';
-
 CREATE FUNCTION export_engine.start_attempt(p_run public.export_runs, p_invocation_id uuid, p_actor_id uuid, p_event text) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2500,7 +2828,7 @@ declare
   v_claim_ids uuid[];
   v_missing text;
 begin
-  perform export_engine.share_organization_row(p_run.organization_id);
+  perform export_engine.hold_before_claims(p_run.organization_id);
   if exists (select from public.export_locks as l where l.organization_id = p_run.organization_id and l.run_id is not null) then
     perform export_engine.refuse(
       409, 'lock_busy', 'Another run of this organisation is not finished.', 'Wait for it, or trigger an export, which finishes it.'
@@ -2538,6 +2866,8 @@ CREATE FUNCTION export_engine.start_run(p_target public.export_targets, p_trigge
     AS $$
 declare
   v_run public.export_runs;
+  v_position integer;
+  v_repeats boolean := true;
 begin
   -- A run that would be empty, or would only leave out again what the last one left out, leaves no row and no number:
   -- the block below is undone as a whole.
@@ -2548,13 +2878,15 @@ begin
     );
     v_run := export_engine.start_attempt(v_run, p_invocation_id, case when p_trigger = 'user' then p_actor_id end, 'started');
     loop
+      v_position := v_run.reserved_count;
       v_run := export_engine.reserve_next(v_run);
-      exit when v_run.sealed_at is not null;
-      -- A page that would only be left out again says nothing about the next one. Five are read, and then it is tried.
-      exit when v_run.reserved_count > 4 * export_engine.page_size();
-      exit when v_run.reserved_count > 0 and not export_engine.repeats_left_out(v_run);
+      v_repeats := v_repeats and export_engine.repeats_left_out(v_run, v_position);
+      exit when v_run.sealed_at is not null or not v_repeats;
+      -- A page that would only be left out again says nothing about the next one. That is looked at for a while, well below
+      -- the time that a statement of the data API has; then the run is tried.
+      exit when clock_timestamp() > statement_timestamp() + interval '2 seconds';
     end loop;
-    if v_run.sealed_at is not null and export_engine.repeats_left_out(v_run) then
+    if v_run.sealed_at is not null and v_repeats then
       raise exception using errcode = 'no_data_found';
     end if;
   exception when no_data_found then
@@ -2674,6 +3006,13 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) IS 'Takes over the organisation''s unfinished run when its lease is over: resumed, busy or nothing_to_resume. The last one names a run that was failed or parked instead. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.target_is_clear(p_organization_id uuid, p_target text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    RETURN (SELECT (count(*) = 1) FROM public.export_targets t WHERE ((t.organization_id = target_is_clear.p_organization_id) AND t.is_enabled AND (t.target = COALESCE(target_is_clear.p_target, t.target))));
+
+COMMENT ON FUNCTION export_engine.target_is_clear(p_organization_id uuid, p_target text) IS 'True when find_target would not refuse.';
 
 CREATE FUNCTION export_engine.transition_is_legal(p_from text, p_to text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -2850,6 +3189,102 @@ $$;
 
 COMMENT ON FUNCTION public.fail_export_run_by_admin(p_run_id uuid, p_reason text, p_actor text) IS 'Admin: ends an unfinished run and frees its claims, whoever works on it. Say why and who you are.';
 
+CREATE FUNCTION public.find_exports(p_organization_id uuid, p_text text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $_$
+declare
+  v_text text := btrim(p_text);
+  v_number bigint := case when btrim(p_text) ~ '^[0-9]{1,18}$' then btrim(p_text)::bigint end;
+  v_hash text := case when btrim(p_text) ~* '^[0-9a-f]{8,64}$' then lower(btrim(p_text)) end;
+  v_limit constant integer := 50;
+  v_runs jsonb;
+  v_claims jsonb;
+begin
+  perform export_engine.require_role(p_organization_id, array['coordinator', 'accountant', 'admin']);
+  if coalesce(char_length(v_text), 0) not between 1 and 200 then
+    perform export_engine.refuse(
+      400, 'invalid_search', 'Search for 1 to 200 characters.',
+      'Use a voucher, claim or run number, a file name, or the first 8 characters of a hash.'
+    );
+  end if;
+
+  select coalesce(jsonb_agg(export_engine.run_json(found.run) || jsonb_build_object('found_by', found.by)), '[]'::jsonb)
+  into v_runs
+  from (
+    select r as run, array_agg(hit.by order by hit.by) as by
+    from (
+      select n.id, 'run_number' as by from public.export_runs as n
+      where n.organization_id = p_organization_id and n.run_number = v_number
+      union all
+      (
+        select f.id, 'file_name' from public.export_runs as f
+        where f.organization_id = p_organization_id and f.file_name = v_text
+        limit v_limit + 1
+      )
+      union all
+      -- Operators that row-level security lets pass to the index, as like would not be.
+      (
+        select h.id, 'file_sha256' from public.export_runs as h
+        where h.organization_id = p_organization_id and h.file_sha256 ~>=~ v_hash and h.file_sha256 ~<~ (v_hash || 'g')
+        limit v_limit + 1
+      )
+    ) as hit
+    join public.export_runs as r on r.id = hit.id
+    group by r.id, r
+    order by r.created_at desc, r.run_number desc
+    limit v_limit + 1
+  ) as found;
+
+  select coalesce(
+    jsonb_agg(
+      export_engine.membership_in_short(found.member) || jsonb_build_object(
+        'claim_id', (found.member).claim_id,
+        'claim_number', (found.member).document ->> 'claim_number',
+        'run', export_engine.run_in_short(r),
+        'found_by', found.by
+      )
+      order by (found.member).reserved_at desc
+    ),
+    '[]'::jsonb
+  )
+  into v_claims
+  from (
+    select m as member, array_agg(hit.by order by hit.by) as by
+    from (
+      (
+        select v.run_id, v.position, 'voucher_number' as by from public.export_run_claims as v
+        where v.organization_id = p_organization_id and v.voucher_number = v_number
+        limit v_limit + 1
+      )
+      union all
+      (
+        select c.run_id, c.position, 'claim_number' from public.export_run_claims as c
+        where
+          c.claim_id = (select n.claim_id from export_engine.claims_with_number(p_organization_id, v_text) as n (claim_id) limit 1)
+          and c.organization_id = p_organization_id
+        order by c.reserved_at desc
+        limit v_limit + 1
+      )
+    ) as hit
+    join public.export_run_claims as m on m.run_id = hit.run_id and m.position = hit.position
+    group by m.run_id, m.position, m
+    order by m.reserved_at desc
+    limit v_limit + 1
+  ) as found
+  join public.export_runs as r on r.id = (found.member).run_id;
+
+  return jsonb_build_object(
+    'runs', jsonb_path_query_array(v_runs, '$[0 to 49]'),
+    'claims', jsonb_path_query_array(v_claims, '$[0 to 49]'),
+    'has_more', greatest(jsonb_array_length(v_runs), jsonb_array_length(v_claims)) > v_limit
+  );
+end;
+$_$;
+
+COMMENT ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) IS 'For staff: runs by number, file name or the first 8 or more characters of the file''s hash; memberships by our voucher number or by the number that the claim carries now. At most 50 of each, newest first; deleted runs are included and marked.';
+
 CREATE FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -2890,34 +3325,134 @@ $$;
 
 COMMENT ON FUNCTION public.find_stalled_export_runs(p_limit integer) IS 'Runs of all organisations that the sweep can continue now (service key).';
 
-CREATE FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer DEFAULT 50, p_offset integer DEFAULT 0, p_include_deleted boolean DEFAULT false) RETURNS jsonb
+CREATE FUNCTION public.get_claim_status(p_claim_ids uuid[]) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 begin
-  perform export_engine.require_role(p_organization_id, array['coordinator', 'accountant', 'admin']);
-  if p_limit is null or p_limit not between 1 and 200 or p_offset is null or p_offset < 0 then
+  if coalesce(cardinality(p_claim_ids), 0) not between 1 and 200 or array_position(p_claim_ids, null) is not null then
     perform export_engine.refuse(
-      400, 'limit_out_of_range', 'limit is 1 to 200 and offset is not negative.', 'Ask for smaller pages.'
+      400, 'claim_ids_out_of_range', 'Ask for 1 to 200 claims.', 'Ask for the others in another call.'
     );
   end if;
-  return jsonb_build_object(
-    'runs', (
-      select coalesce(jsonb_agg(export_engine.run_json(page) order by page.created_at desc, page.run_number desc), '[]'::jsonb)
+  return (
+    with standing as materialized (
+      select s.* from export_engine.claim_standing(p_claim_ids) as s
+    ),
+    present as materialized (
+      -- The date of approval is written in the time zone of the run.
+      select d.claim_id, d.document
       from (
-        select r.*
-        from public.export_runs as r
-        where r.organization_id = p_organization_id and (r.deleted_at is null or p_include_deleted)
-        order by r.created_at desc, r.run_number desc
-        limit p_limit
-        offset p_offset
-      ) as page
+        select (s.run).time_zone, array_agg(s.claim_id) as claim_ids
+        from standing as s
+        where (s.run).id is not null
+        group by (s.run).time_zone
+      ) as z
+      cross join lateral export_engine.claim_documents(z.claim_ids, z.time_zone) as d
+    ),
+    told as (
+      select
+        s.claim_id,
+        jsonb_build_object(
+          'claim_id', s.claim_id,
+          'claim_number', s.claim_number,
+          'state', s.state,
+          'run', case when (s.run).id is not null then export_engine.run_in_short(s.run) end,
+          'file_name', case when s.state = 'exported' then (s.run).file_name end,
+          'file_sha256', case when s.state = 'exported' then (s.run).file_sha256 end,
+          'voucher_number', (s.member).voucher_number,
+          'reason', s.reason,
+          'changed_since_export', difference.changes <> '[]' or (p.claim_id is not null and not s.is_approved),
+          'no_longer_approved', p.claim_id is not null and not s.is_approved,
+          'changes', coalesce(difference.changes, '[]'),
+          'memberships', export_engine.claim_memberships(s.claim_id)
+        ) as entry
+      from standing as s
+      left join present as p on p.claim_id = s.claim_id
+      left join lateral (
+        select export_engine.document_changes((s.member).document, p.document) as changes where p.claim_id is not null
+      ) as difference on true
     )
+    select jsonb_build_object(
+      'claims', jsonb_agg(
+        coalesce(told.entry, jsonb_build_object('claim_id', asked.claim_id, 'state', 'unknown')) order by asked.place
+      )
+    )
+    from (
+      select w.claim_id, min(w.place) as place from unnest(p_claim_ids) with ordinality as w (claim_id, place) group by w.claim_id
+    ) as asked
+    left join told on told.claim_id = asked.claim_id
   );
 end;
 $$;
 
-COMMENT ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean) IS 'Runs of an organisation, newest first. Deleted runs only on request.';
+COMMENT ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) IS 'For staff: each claim''s state (eligible, not_approved, reserved, exported, held, left_out), its run, file, voucher and reason, what changed since it was frozen, and its last ten memberships. Unknown and foreign ids are unknown alike.';
+
+CREATE FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer DEFAULT 50, p_offset integer DEFAULT NULL::integer, p_include_deleted boolean DEFAULT false, p_statuses text[] DEFAULT NULL::text[], p_target text DEFAULT NULL::text, p_trigger text DEFAULT NULL::text, p_triggered_by uuid DEFAULT NULL::uuid, p_period_from date DEFAULT NULL::date, p_period_to date DEFAULT NULL::date, p_cursor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  v_scope text := jsonb_build_array(
+    p_organization_id, p_include_deleted, p_statuses, p_target, p_trigger, p_triggered_by, p_period_from, p_period_to
+  )::text;
+  v_after public.export_runs;
+  v_answer jsonb;
+begin
+  perform export_engine.require_role(p_organization_id, array['coordinator', 'accountant', 'admin']);
+  if p_limit is null or p_limit not between 1 and 200 or p_offset < 0 then
+    perform export_engine.refuse(
+      400, 'limit_out_of_range', 'limit is 1 to 200 and offset is not negative.', 'Ask for smaller pages.'
+    );
+  end if;
+  if p_cursor is not null and p_offset is not null then
+    perform export_engine.refuse(
+      400, 'cursor_with_offset', 'A page begins after a cursor or at an offset, not both.', 'Send one of them.'
+    );
+  end if;
+  perform export_engine.check_history_filter(p_statuses, p_trigger, p_period_from, p_period_to);
+  if p_cursor is not null then
+    v_after := export_engine.run_at_cursor(p_organization_id, p_cursor, v_scope);
+  end if;
+
+  with page as (
+    -- One more than is shown tells whether there is a next page.
+    select r as run, r.id, r.created_at, r.run_number
+    from public.export_runs as r
+    where
+      r.organization_id = p_organization_id
+      and (r.created_at, r.run_number)
+      < (coalesce(v_after.created_at, 'infinity'), coalesce(v_after.run_number, 9223372036854775807))
+      and (r.deleted_at is null or p_include_deleted)
+      and (p_statuses is null or r.status = any (p_statuses))
+      and (p_target is null or r.target = p_target)
+      and (p_trigger is null or r.trigger = p_trigger)
+      and (p_triggered_by is null or r.triggered_by = p_triggered_by)
+      and (p_period_from is null or r.period_to >= p_period_from)
+      and (p_period_to is null or coalesce(r.period_from, '-infinity') <= p_period_to)
+    order by r.created_at desc, r.run_number desc
+    limit p_limit + 1
+    offset coalesce(p_offset, 0)
+  ),
+  shown as (
+    select page.*, row_number() over (order by page.created_at desc, page.run_number desc) as place from page
+  )
+  select jsonb_build_object(
+    'runs', coalesce(
+      jsonb_agg(export_engine.run_json(s.run) order by s.place) filter (where s.place <= p_limit), '[]'::jsonb
+    ),
+    'next_cursor', case
+      when count(*) > p_limit then export_engine.history_cursor((array_agg(s.id order by s.place))[p_limit], v_scope)
+    end
+  )
+  into v_answer
+  from shown as s;
+  return v_answer;
+end;
+$$;
+
+COMMENT ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean, p_statuses text[], p_target text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cursor text) IS 'Runs of an organisation, newest first, by status, target, trigger, person and period (whatever overlaps it). next_cursor leads to the next page and is null on the last; runs that are added meanwhile move nothing. Deleted runs only on request.';
 
 CREATE FUNCTION public.get_export_run(p_run_id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2965,12 +3500,19 @@ begin
         order by x.position
         limit 1000
       ) as m
-    )
+    ),
+    'left_out_causes', case
+      when v_run.left_out_count > 0 then export_engine.left_out_causes(v_run.id) else '[]'::jsonb
+    end,
+    'configuration', case
+      when export_engine.caller_has_role(v_run.organization_id, array['accountant', 'admin'])
+        then v_run.configuration || jsonb_build_object('used_layout', v_run.layout)
+    end
   );
 end;
 $$;
 
-COMMENT ON FUNCTION public.get_export_run(p_run_id uuid) IS 'One run with its events in order and its left-out claims (the first 1,000). Users see the runs of their organisations.';
+COMMENT ON FUNCTION public.get_export_run(p_run_id uuid) IS 'One run with its events in order, its left-out claims (the first 1,000) and their causes; to accountants and admins also the frozen configuration and the whole layout that was used. Users see the runs of their organisations.';
 
 CREATE FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) RETURNS jsonb
     LANGUAGE sql
@@ -3034,56 +3576,6 @@ CREATE FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_
 $$;
 
 COMMENT ON FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) IS 'Repository: status and final claims of a run in one step (service key).';
-
-CREATE TABLE public.export_run_claims (
-    run_id uuid NOT NULL,
-    "position" integer NOT NULL,
-    organization_id uuid NOT NULL,
-    claim_id uuid NOT NULL,
-    kind text DEFAULT 'entry'::text NOT NULL,
-    generation integer DEFAULT 1 NOT NULL,
-    voucher_number bigint NOT NULL,
-    document jsonb NOT NULL,
-    amount numeric(18,2) NOT NULL,
-    currency text NOT NULL,
-    outcome text DEFAULT 'included'::text NOT NULL,
-    reason_code text,
-    reason_field text,
-    reason_message text,
-    reserved_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    released_at timestamp with time zone,
-    CONSTRAINT export_run_claims_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT export_run_claims_generation_check CHECK ((generation > 0)),
-    CONSTRAINT export_run_claims_kind_check CHECK ((kind = ANY (ARRAY['entry'::text, 'reversal'::text]))),
-    CONSTRAINT export_run_claims_outcome_check CHECK ((outcome = ANY (ARRAY['included'::text, 'left_out'::text, 'released'::text]))),
-    CONSTRAINT export_run_claims_position_check CHECK (("position" > 0)),
-    CONSTRAINT export_run_claims_reason_check CHECK (((outcome = 'left_out'::text) = (num_nonnulls(reason_code, reason_message) = 2))),
-    CONSTRAINT export_run_claims_reason_code_check CHECK ((reason_code ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
-    CONSTRAINT export_run_claims_reason_field_check CHECK ((char_length(reason_field) <= 100)),
-    CONSTRAINT export_run_claims_reason_message_check CHECK ((char_length(reason_message) <= 1000)),
-    CONSTRAINT export_run_claims_released_check CHECK (((outcome = 'included'::text) = (released_at IS NULL))),
-    CONSTRAINT export_run_claims_voucher_number_check CHECK (((voucher_number >= 1) AND (voucher_number <= 99999999)))
-);
-
-COMMENT ON TABLE public.export_run_claims IS 'Membership of a claim in a run, with the claim frozen as it was. A claim is exported when it has a live entry in a completed run that no completed reversal took back: derived, never a flag. Written by functions only.';
-
-COMMENT ON COLUMN public.export_run_claims."position" IS 'Order within the run, from 1; the order of vouchers in the file.';
-
-COMMENT ON COLUMN public.export_run_claims.generation IS 'Which entry of this claim: 1, then one more after each completed reversal.';
-
-COMMENT ON COLUMN public.export_run_claims.voucher_number IS 'Number of the voucher that holds the claim. Given once; a left-out claim keeps its number, so a gap explains itself.';
-
-COMMENT ON COLUMN public.export_run_claims.document IS 'The claim as it was when it was reserved. The file is rendered from this and nothing else.';
-
-COMMENT ON COLUMN public.export_run_claims.amount IS 'Sum of the frozen lines.';
-
-COMMENT ON COLUMN public.export_run_claims.reason_code IS 'Stable code; null unless left out.';
-
-COMMENT ON COLUMN public.export_run_claims.reason_field IS 'Field of the claim that stood in the way; null where none is to blame.';
-
-COMMENT ON COLUMN public.export_run_claims.reason_message IS 'One sentence; null unless left out.';
-
-COMMENT ON COLUMN public.export_run_claims.released_at IS 'Null while the membership is live.';
 
 CREATE VIEW export_engine.entered_claims WITH (security_invoker='true') AS
  SELECT claim_id,
@@ -3194,6 +3686,27 @@ COMMENT ON VIEW public.claim_export_status IS 'For staff: every claim that is ap
 COMMENT ON COLUMN public.claim_export_status.export_status IS 'exported: in a completed run. reserved: in a run that is not finished. held: in a run that was set aside. left_out: the last run could not use it. pending: waits for a run.';
 
 COMMENT ON COLUMN public.claim_export_status.reason_code IS 'Why it was left out or is held; null otherwise.';
+
+CREATE VIEW public.claim_export_details WITH (security_invoker='true') AS
+ SELECT s.organization_id,
+    s.claim_id,
+    s.claim_number,
+    s.export_status,
+    s.run_number,
+    r.export_date,
+    COALESCE(r.triggered_by_name, 'system'::text) AS exported_by,
+    r.completed_at,
+    s.voucher_number,
+    r.file_name,
+    r.file_sha256,
+    (c.status <> 'approved'::text) AS is_no_longer_approved,
+    s.run_id
+   FROM ((public.claim_export_status s
+     JOIN public.expense_claims c ON ((c.id = s.claim_id)))
+     JOIN public.export_runs r ON ((r.id = s.run_id)))
+  WHERE (s.export_status = 'exported'::text);
+
+COMMENT ON VIEW public.claim_export_details IS 'For staff: every exported claim with its file and the file''s hash, its voucher, when and by whom, and whether its approval was taken back since. get_claim_status also tells what else changed.';
 
 CREATE TABLE public.expense_claim_lines (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -3525,11 +4038,17 @@ CREATE INDEX export_run_claims_left_out_idx ON public.export_run_claims USING bt
 
 CREATE UNIQUE INDEX export_run_claims_live_key ON public.export_run_claims USING btree (claim_id, kind, generation) WHERE (released_at IS NULL);
 
+CREATE INDEX export_run_claims_voucher_number_idx ON public.export_run_claims USING btree (organization_id, voucher_number);
+
 CREATE INDEX export_run_events_organization_id_idx ON public.export_run_events USING btree (organization_id, id);
 
 CREATE INDEX export_run_events_run_id_idx ON public.export_run_events USING btree (run_id, id);
 
+CREATE INDEX export_runs_file_name_idx ON public.export_runs USING btree (organization_id, file_name) WHERE (file_name IS NOT NULL);
+
 CREATE UNIQUE INDEX export_runs_file_path_key ON public.export_runs USING btree (file_path) WHERE (file_path IS NOT NULL);
+
+CREATE INDEX export_runs_file_sha256_idx ON public.export_runs USING btree (organization_id, file_sha256 text_pattern_ops) WHERE (file_sha256 IS NOT NULL);
 
 CREATE INDEX export_runs_history_idx ON public.export_runs USING btree (organization_id, created_at DESC, run_number DESC);
 
@@ -3708,11 +4227,19 @@ REVOKE ALL ON FUNCTION export_engine.begin_patience() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.begin_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_actor_id uuid, p_renderer_version text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.check_attempt_role(p_run public.export_runs) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.check_begin(p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.check_export_target() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.check_period(p_period_from date, p_period_to date) FROM PUBLIC;
 
@@ -3721,6 +4248,27 @@ REVOKE ALL ON FUNCTION export_engine.check_stored_file(p_run public.export_runs,
 REVOKE ALL ON FUNCTION export_engine.check_totals(p_run public.export_runs, p_summary jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.claim_facts(p_claim_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.claim_facts(p_claim_ids uuid[]) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.claim_facts(p_claim_ids uuid[]) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.claim_memberships(p_claim_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.claim_memberships(p_claim_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.claim_memberships(p_claim_id uuid) TO service_role;
+
+GRANT SELECT ON TABLE public.export_run_claims TO authenticated;
+GRANT SELECT ON TABLE public.export_run_claims TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.close_for_writing() FROM PUBLIC;
 
@@ -3745,6 +4293,10 @@ REVOKE ALL ON FUNCTION export_engine.create_run(p_target public.export_targets, 
 REVOKE ALL ON FUNCTION export_engine.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.fail_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb, p_left_out jsonb) FROM PUBLIC;
@@ -3767,6 +4319,12 @@ REVOKE ALL ON FUNCTION export_engine.forget_old_key(p_organization_id uuid, p_id
 REVOKE ALL ON FUNCTION export_engine.free_lock(p_run public.export_runs) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.hold_before_claims(p_organization_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.hold_processing_run(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
 
@@ -3805,6 +4363,10 @@ REVOKE ALL ON FUNCTION export_engine.lease() FROM PUBLIC;
 REVOKE ALL ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.lock_row(p_organization_id uuid) FROM PUBLIC;
@@ -3817,6 +4379,10 @@ REVOKE ALL ON FUNCTION export_engine.member_has_role(p_organization_id uuid, p_u
 REVOKE ALL ON FUNCTION export_engine.member_name(p_organization_id uuid, p_user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.members_page(p_run public.export_runs, p_after_position integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.membership_in_short(p_member public.export_run_claims) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.membership_in_short(p_member public.export_run_claims) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.membership_in_short(p_member public.export_run_claims) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.most_attempts() FROM PUBLIC;
 
@@ -3832,8 +4398,11 @@ REVOKE ALL ON FUNCTION export_engine.open_for_writing() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.page_size() FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.page_size() TO authenticated;
+GRANT ALL ON FUNCTION export_engine.page_size() TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.park_run(p_run public.export_runs) FROM PUBLIC;
 
@@ -3864,7 +4433,7 @@ GRANT ALL ON FUNCTION export_engine.renew_export_lock(p_run_id uuid, p_fencing_t
 
 REVOKE ALL ON FUNCTION export_engine.repeat_answer(p_lock public.export_locks, p_attempt_by uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION export_engine.repeats_left_out(p_run public.export_runs) FROM PUBLIC;
+REVOKE ALL ON FUNCTION export_engine.repeats_left_out(p_run public.export_runs, p_after_position integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.request_fingerprint(p_target text, p_period_from date, p_period_to date) FROM PUBLIC;
 
@@ -3883,6 +4452,14 @@ REVOKE ALL ON FUNCTION export_engine.reserve_next(p_run public.export_runs) FROM
 
 REVOKE ALL ON FUNCTION export_engine.retry_after(p_lock public.export_locks) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.run_in_short(p_run public.export_runs) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.run_in_short(p_run public.export_runs) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.run_in_short(p_run public.export_runs) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) TO service_role;
@@ -3892,8 +4469,6 @@ REVOKE ALL ON FUNCTION export_engine.run_with_key(p_organization_id uuid, p_idem
 REVOKE ALL ON FUNCTION export_engine.same_totals(p_left jsonb, p_right jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.seal_run(p_run public.export_runs) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION export_engine.share_organization_row(p_organization_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.start_attempt(p_run public.export_runs, p_invocation_id uuid, p_actor_id uuid, p_event text) FROM PUBLIC;
 
@@ -3909,6 +4484,8 @@ REVOKE ALL ON FUNCTION export_engine.take_over(p_lock public.export_locks, p_inv
 
 REVOKE ALL ON FUNCTION export_engine.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.target_is_clear(p_organization_id uuid, p_target text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.transition_is_legal(p_from text, p_to text) FROM PUBLIC;
 
@@ -3943,6 +4520,10 @@ GRANT ALL ON FUNCTION public.fail_export_run(p_run_id uuid, p_fencing_token bigi
 REVOKE ALL ON FUNCTION public.fail_export_run_by_admin(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fail_export_run_by_admin(p_run_id uuid, p_reason text, p_actor text) TO service_role;
 
+REVOKE ALL ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) TO authenticated;
+GRANT ALL ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) TO service_role;
+
 REVOKE ALL ON FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) TO service_role;
@@ -3950,9 +4531,13 @@ GRANT ALL ON FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) TO service_r
 REVOKE ALL ON FUNCTION public.find_stalled_export_runs(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_stalled_export_runs(p_limit integer) TO service_role;
 
-REVOKE ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean) TO authenticated;
-GRANT ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean) TO service_role;
+REVOKE ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) TO authenticated;
+GRANT ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) TO service_role;
+
+REVOKE ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean, p_statuses text[], p_target text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean, p_statuses text[], p_target text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cursor text) TO authenticated;
+GRANT ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean, p_statuses text[], p_target text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cursor text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.get_export_run(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_export_run(p_run_id uuid) TO authenticated;
@@ -3979,9 +4564,6 @@ GRANT ALL ON FUNCTION public.take_over_export_run(p_organization_id uuid, p_invo
 REVOKE ALL ON FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) TO service_role;
 
-GRANT SELECT ON TABLE public.export_run_claims TO authenticated;
-GRANT SELECT ON TABLE public.export_run_claims TO service_role;
-
 GRANT SELECT ON TABLE export_engine.entered_claims TO authenticated;
 GRANT SELECT ON TABLE export_engine.entered_claims TO service_role;
 
@@ -3990,6 +4572,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.expense_claims TO service_role
 
 GRANT SELECT ON TABLE public.claim_export_status TO authenticated;
 GRANT SELECT ON TABLE public.claim_export_status TO service_role;
+
+GRANT SELECT ON TABLE public.claim_export_details TO authenticated;
+GRANT SELECT ON TABLE public.claim_export_details TO service_role;
 
 GRANT SELECT ON TABLE public.expense_claim_lines TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.expense_claim_lines TO service_role;

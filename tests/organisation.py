@@ -204,7 +204,7 @@ def call(connection: psycopg.Connection, function: str, **arguments: object) -> 
     return answer
 
 
-_ARRAYS = {"p_claim_ids"}
+_ARRAYS = {"p_claim_ids", "p_statuses"}
 
 
 def begin(  # noqa: PLR0913 - the request of begin_export

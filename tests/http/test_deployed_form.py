@@ -27,7 +27,9 @@ def test_the_router_serves_every_function(
     assert [listed["run_id"] for listed in history["runs"]] == [run["run_id"]]
 
 
-@pytest.mark.parametrize("target", ["trigger_export", "export_run", "export_history"])
+@pytest.mark.parametrize(
+    "target", ["trigger_export", "export_run", "export_history", "find_export"]
+)
 def test_each_function_is_an_entry_point_of_its_own(
     deployed_functions: Deployed, target: str
 ) -> None:

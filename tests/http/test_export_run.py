@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.http.app_user import AppUser
+from tests.http.app_user import AppUser, sha256_of
 from tests.organisation import Organisation, begin
 
 NewUser = Callable[..., AppUser]
@@ -56,6 +56,68 @@ def test_the_accountant_downloads_under_a_readable_name(
     assert 0 < download["expires_in"] <= 3600
     assert run["file"]["name"] in file.headers["content-disposition"]
     assert file.headers["content-type"].startswith("text/csv")
+
+
+def test_a_download_made_later_is_the_same_file(
+    coordinator: AppUser, new_user: NewUser, organisation: Organisation
+) -> None:
+    """Whoever downloads again, after the claim and the configuration changed, gets the bytes of the hash."""
+    claim_id = organisation.add_claim()
+    run = coordinator.trigger(organisation).json()["run"]
+    first = coordinator.download(run["run_id"]).content
+    organisation.execute("update public.expense_claims set purpose = 'x' where id = %s", claim_id)
+    organisation.execute(
+        "update public.export_posting_rules set account_code = '1000' where organization_id = %s",
+        organisation.id,
+    )
+
+    again = new_user("accountant", organisation).download(run["run_id"]).content
+
+    assert sha256_of(again) == run["file"]["sha256"]
+    assert (again, len(again)) == (first, run["file"]["size"])
+
+
+def test_left_out_claims_are_counted_by_cause(
+    coordinator: AppUser, organisation: Organisation
+) -> None:
+    """The most frequent cause first, whatever line of a claim it stands in, and who must act."""
+    organisation.add_claim()
+    organisation.add_claim([("helicopter", "10.00")])
+    organisation.add_claim([("toll", "10.00"), ("helicopter", "10.00")])
+    organisation.add_claim([("toll", "0.00"), ("toll", "5.00")])
+    run_id = coordinator.trigger(organisation).json()["run"]["run_id"]
+
+    causes = coordinator.run(run_id).json()["left_out_causes"]
+
+    assert [(cause["code"], cause["field"], cause["count"]) for cause in causes] == [
+        ("no_account_for_expense_type", "lines[].expense_type", 2),
+        ("zero_amount_line", "lines[].amount", 1),
+    ]
+    assert causes[0]["message"] == "There is no account for the expense type."
+    assert causes[0]["action"].startswith("An administrator must correct the posting rules.")
+    assert causes[1]["action"].startswith("Whoever submitted the claim")
+
+
+def test_the_frozen_configuration_is_for_accountants_and_admins(
+    coordinator: AppUser, new_user: NewUser, organisation: Organisation
+) -> None:
+    """They read the settings, rules and layout as they were, whatever they are now; coordinators do not."""
+    organisation.add_claim()
+    run_id = coordinator.trigger(organisation).json()["run"]["run_id"]
+    organisation.execute(
+        "update public.export_posting_rules set account_code = '1000' where organization_id = %s",
+        organisation.id,
+    )
+
+    for role in ("accountant", "admin"):
+        configuration = new_user(role, organisation).run(run_id).json()["configuration"]
+        rules = {
+            rule["expense_type"]: rule["account_code"] for rule in configuration["posting_rules"]
+        }
+        assert rules["mileage"] == "7100"
+        assert configuration["settings"]["entity_code"] == "10010"
+        assert configuration["used_layout"]["columns"]
+    assert coordinator.run(run_id).json()["configuration"] is None
 
 
 def test_an_unfinished_run_has_nothing_to_download(

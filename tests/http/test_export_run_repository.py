@@ -6,8 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
+from functions.claim_status import ClaimState
 from functions.errors import Refused, StaleToken
-from functions.export_run import RunStatus
+from functions.export_history import HistoryFilter
+from functions.export_run import RunStatus, RunTrigger
 from functions.export_run_repository import ExportRunRepository
 from functions.settings import Settings
 from functions.supabase_connection import SupabaseConnection
@@ -127,6 +129,46 @@ async def test_an_unfinished_run_is_not_deleted(
 
     with pytest.raises(Refused, match="run_unfinished"):
         await runs.delete_export_run(run.run_id)
+
+
+async def test_history_is_walked_page_by_page(
+    runs: ExportRunRepository, organisation: Organisation
+) -> None:
+    """A filter and a cursor go along; the old form by offset answers the same runs."""
+    made = [
+        (await runs.create_export_run(organisation.id, None, "xledger_gl02b")).run_id
+        for _ in range(3)
+    ]
+    pending = HistoryFilter(statuses=(RunStatus.PENDING,), trigger=RunTrigger.REPOSITORY)
+
+    first = await runs.get_export_history_page(organisation.id, pending, limit=2)
+    second = await runs.get_export_history_page(
+        organisation.id, pending, limit=2, cursor=first.next_cursor
+    )
+
+    assert [run.run_id for run in (*first.runs, *second.runs)] == made[::-1]
+    assert second.next_cursor is None
+    counted = await runs.get_export_history(organisation.id, 2, 1, wanted=pending)
+    assert [run.run_id for run in counted] == made[1::-1]
+    with pytest.raises(Refused, match="invalid_cursor"):
+        await runs.get_export_history_page(organisation.id, cursor=first.next_cursor)
+
+
+async def test_a_claim_is_found_from_both_ends(
+    runs: ExportRunRepository, coordinator: AppUser, organisation: Organisation
+) -> None:
+    """The service asks for claims and searches like a user of any organisation."""
+    claim_id = organisation.add_claim()
+    run_id = UUID(coordinator.trigger(organisation).json()["run"]["run_id"])
+
+    [status, unknown] = await runs.get_claim_status([claim_id, uuid4()])
+    found = await runs.find_exports(organisation.id, "1")
+
+    assert (status.state, unknown.state) == (ClaimState.EXPORTED, ClaimState.UNKNOWN)
+    assert [run.run_id for run in found.runs] == [run_id]
+    assert [(claim.claim_id, claim.found_by) for claim in found.claims] == [
+        (claim_id, ("voucher_number",))
+    ]
 
 
 async def test_users_read_and_do_not_write(

@@ -22,8 +22,9 @@ MAY_IMPORT = {
 # Floors of functions/: a module imports from lower floors only.
 FLOORS = [
     {"settings", "language", "log", "hashed_file", "export_run"},
-    {"errors"},
+    {"errors", "export_history", "claim_status"},
     {
+        "found_exports",
         "caller",
         "error_catalogue",
         "problem_sentences",
@@ -31,12 +32,27 @@ FLOORS = [
         "export_requests",
         "supabase_connection",
     },
-    {"export_guard", "export_run_repository", "export_storage", "run_answer", "left_out_answer"},
+    {
+        "export_guard",
+        "export_run_repository",
+        "export_storage",
+        "run_answer",
+        "left_out_answer",
+        "claim_answer",
+    },
     {"run_rendering", "problem"},
     {"export_engine"},
     {"outcome_answer", "export_sweep"},
     {"services"},
-    {"trigger_export", "show_export_run", "list_export_runs", "sweep_exports"},
+    {
+        "trigger_export",
+        "show_export_run",
+        "list_export_runs",
+        "show_claim_status",
+        "list_claim_runs",
+        "find_exports",
+        "sweep_exports",
+    },
     {"api"},
     {"main"},
 ]
@@ -147,6 +163,9 @@ def test_entry_points_are_plain_functions_of_main() -> None:
         "trigger_export",
         "export_run",
         "export_history",
+        "claim_status",
+        "claim_runs",
+        "find_export",
         "sweep",
         "api",
     }
