@@ -16,11 +16,13 @@ def generate_runs(
     count: int,
     *,
     second: int | None = None,
+    file_name: str | None = None,
     **columns: object,
 ) -> None:
     """Add runs numbered from `first`; the later the number, the younger, seven to a timestamp.
 
-    With `second`, all of them get the timestamp of the runs numbered seven times that.
+    With `second`, all of them get the timestamp of the runs numbered seven times that. With
+    `file_name` each has a file of that name; its hash is that of the run's number.
     """
     names = "".join(f", {name}" for name in columns)
     values = "".join(f", %({name})s" for name in columns)
@@ -28,14 +30,20 @@ def generate_runs(
         owner.execute("select export_engine.open_for_writing()")
         owner.execute(
             "insert into public.export_runs (organization_id, run_number, trigger, target, format, period_to, time_zone,"
-            f" cut_off, export_date, configuration, created_at{names})"
+            " cut_off, export_date, configuration, file_path, file_name, file_sha256, file_size, content_type,"
+            f" created_at{names})"
             " select %(organization)s, n, 'repository', 'xledger', 'xledger_gl02b', '2026-10-31', 'Europe/Oslo',"
-            "  '2026-10-31', '2026-10-31', '{}', timestamptz '2026-10-01' + coalesce(%(second)s::integer, n / %(group)s) * interval '1 second'"
+            "  '2026-10-31', '2026-10-31', '{}',"
+            "  case when %(file)s::text is not null then %(organization)s || '/' || n || '.csv' end, %(file)s::text,"
+            "  case when %(file)s::text is not null then encode(sha256(n::text::bytea), 'hex') end,"
+            "  case when %(file)s::text is not null then 1 end, case when %(file)s::text is not null then 'text/csv' end,"
+            "  timestamptz '2026-10-01' + coalesce(%(second)s::integer, n / %(group)s) * interval '1 second'"
             f" {values} from generate_series(%(first)s, %(first)s + %(count)s - 1) as n".encode(),
             {
                 "organization": organisation.id,
                 "group": RUNS_PER_SECOND,
                 "second": second,
+                "file": file_name,
                 "first": first,
                 "count": count,
                 **columns,

@@ -220,7 +220,8 @@ def test_earlier_memberships_are_told_in_short(
     claim_id = organisation.add_claim()
     first = complete(organisation, begin(coordinator, organisation))["run"]
     void(organisation.database.connect("postgres"), first["run_id"])
-    assert [claim["state"] for claim in statuses(coordinator, claim_id)] == ["eligible"]
+    [free] = statuses(coordinator, claim_id)
+    assert (free["state"], free["run"], free["voucher_number"]) == ("eligible", None, None)
     second = begin(coordinator, organisation)
 
     [claim] = statuses(coordinator, claim_id)

@@ -124,18 +124,19 @@ def test_a_page_reads_no_more_than_a_page(
     middle = history(coordinator, organisation, p_limit=1, p_offset=LONG // 2, **wanted)
     read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'export_runs'"
 
+    # A plan made for any question would sort the whole history: the function insists on one for the question.
+    coordinator.execute("set plan_cache_mode = force_generic_plan")
     with coordinator.transaction():
         before = coordinator.execute(read.encode()).fetchone()
-        pages = [  # a plan that is kept is chosen after five
-            history(coordinator, organisation, p_limit=50, p_cursor=middle["next_cursor"], **wanted)
-            for _ in range(8)
-        ]
+        page = history(
+            coordinator, organisation, p_limit=50, p_cursor=middle["next_cursor"], **wanted
+        )
         after = coordinator.execute(read.encode()).fetchone()
 
-    assert {len(page["runs"]) for page in pages} == {50}
+    assert len(page["runs"]) == 50
     assert before is not None
     assert after is not None
-    assert after[0] - before[0] < 8 * 100
+    assert after[0] - before[0] < 100
 
 
 def test_history_walks_its_index_in_order(organisation: Organisation) -> None:

@@ -117,25 +117,11 @@ def test_what_is_found_is_bounded(
     """Fifty are shown, and whether there are more."""
     for count, has_more in ((50, False), (1, True)):
         first = organisation.execute("select count(*) from public.export_runs")[0][0] + 1
-        generate_files(organisation, first, count)
+        generate_runs(organisation, first, count, file_name="same.csv")
 
         found = find(coordinator, organisation, "same.csv")
 
         assert (len(found["runs"]), found["has_more"]) == (50, has_more)
-
-
-def generate_files(organisation: Organisation, first: int, count: int) -> None:
-    for number in range(first, first + count):
-        generate_runs(
-            organisation,
-            number,
-            1,
-            file_path=f"x/{number}.csv",
-            file_name="same.csv",
-            file_sha256=f"{number:064x}",
-            file_size=1,
-            content_type="text/csv",
-        )
 
 
 def test_only_the_organisations_own_is_found(
@@ -183,7 +169,7 @@ def test_a_search_reads_no_more_than_it_answers(
     organisation.add_claims(1_999)
     begun = begin(coordinator, organisation)
     complete(organisation, begun, content_hash=HASH)
-    generate_runs(organisation, 2, 5_000)
+    generate_runs(organisation, 2, 5_000, file_name="other.csv")
     organisation.execute("analyze public.export_runs, public.export_run_claims")
     read = (
         "select sum(seq_tup_read + idx_tup_fetch) from pg_stat_xact_user_tables"

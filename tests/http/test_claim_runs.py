@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from tests.database.voiding import void
 from tests.http.app_user import AppUser
 from tests.organisation import Organisation, call
 
@@ -38,6 +39,21 @@ def test_deleted_runs_are_included_and_marked(
     ]
     assert [run["membership"]["outcome"] for run in runs] == ["left_out", "included"]
     assert runs[1]["href"] == f"/export_run?run_id={done}"
+
+
+def test_a_voided_run_is_included_and_marked(
+    coordinator: AppUser, organisation: Organisation
+) -> None:
+    """A run that was taken back let its claim go, and stays in the claim's story."""
+    claim_id = organisation.add_claim()
+    run_id = coordinator.trigger(organisation).json()["run"]["run_id"]
+    with organisation.database.connect("postgres") as owner:
+        void(owner, run_id)
+
+    [run] = ask(coordinator, claim_id).json()["runs"]
+
+    assert (run["run_id"], run["status"]) == (run_id, "voided")
+    assert run["membership"]["outcome"] == "released"
 
 
 def test_nothing_to_see_is_404_for_everybody(
