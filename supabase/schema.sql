@@ -8,6 +8,22 @@ CREATE SCHEMA public;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
 
+CREATE FUNCTION export_engine.actor_name(p_organization_id uuid, p_actor text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_name text := coalesce(export_engine.member_name(p_organization_id, (select auth.uid())), btrim(p_actor));
+begin
+  if v_name is null or char_length(v_name) not between 1 and 200 then
+    perform export_engine.refuse(400, 'actor_required', 'A name of 1 to 200 characters is needed.', 'Say who does this.');
+  end if;
+  return v_name;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.actor_name(p_organization_id uuid, p_actor text) IS 'The signed-in member''s name; for a caller without a login the name that she gives, which is demanded.';
+
 CREATE FUNCTION export_engine.add_totals(p_left jsonb, p_right jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
@@ -83,7 +99,8 @@ begin
   select r.* into v_run from public.export_runs as r where r.id = p_lock.run_id;
   return jsonb_build_object(
     'outcome', case
-      when v_run.target = coalesce(p_target, v_run.target)
+      when v_run.reverses_run_id is null
+        and v_run.target = coalesce(p_target, v_run.target)
         and (v_run.period_from, v_run.period_to) is not distinct from (p_period_from, p_period_to)
         then 'joined'
       else 'busy'
@@ -155,6 +172,7 @@ CREATE TABLE public.export_runs (
     attempts_without_progress integer DEFAULT 0 NOT NULL,
     furthest_position integer DEFAULT 0 NOT NULL,
     progress_at timestamp with time zone,
+    reverses_run_id uuid,
     CONSTRAINT export_runs_attempts_without_progress_check CHECK (((attempts_without_progress >= 0) AND (attempts_without_progress <= attempt))),
     CONSTRAINT export_runs_completed_check CHECK (((status = ANY (ARRAY['completed'::text, 'voiding'::text, 'voided'::text])) = (completed_at IS NOT NULL))),
     CONSTRAINT export_runs_completed_file_check CHECK (((completed_at IS NULL) OR (origin = 'manual'::text) OR ((file_sha256 IS NOT NULL) AND (renderer_version IS NOT NULL)))),
@@ -178,6 +196,7 @@ CREATE TABLE public.export_runs (
     CONSTRAINT export_runs_processing_check CHECK (((processing_at IS NOT NULL) OR (status = ANY (ARRAY['pending'::text, 'releasing'::text, 'failed'::text])))),
     CONSTRAINT export_runs_releasing_check CHECK (((status = ANY (ARRAY['releasing'::text, 'failed'::text])) = (releasing_at IS NOT NULL))),
     CONSTRAINT export_runs_request_fingerprint_check CHECK (((idempotency_key IS NULL) OR ((request_fingerprint IS NOT NULL) AND (request_fingerprint ~ '^[0-9a-f]{64}$'::text)))),
+    CONSTRAINT export_runs_reverses_run_id_check CHECK ((reverses_run_id <> id)),
     CONSTRAINT export_runs_sealed_check CHECK (((completed_at IS NULL) OR (sealed_at IS NOT NULL))),
     CONSTRAINT export_runs_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'parked'::text, 'in_doubt'::text, 'releasing'::text, 'failed'::text, 'completed'::text, 'voiding'::text, 'voided'::text]))),
     CONSTRAINT export_runs_summary_check CHECK ((num_nonnulls(claim_count, totals) =
@@ -256,6 +275,8 @@ COMMENT ON COLUMN public.export_runs.attempts_without_progress IS 'Attempts sinc
 COMMENT ON COLUMN public.export_runs.furthest_position IS 'How far any attempt has got through the members.';
 
 COMMENT ON COLUMN public.export_runs.progress_at IS 'When an attempt last made progress; null while pending.';
+
+COMMENT ON COLUMN public.export_runs.reverses_run_id IS 'The run whose vouchers this run takes back, with opposite signs; null for a run that enters claims.';
 
 CREATE FUNCTION export_engine.apply_left_out(p_run public.export_runs, p_left_out jsonb) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -514,6 +535,33 @@ $_$;
 
 COMMENT ON FUNCTION export_engine.check_begin(p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) IS 'Refuses a begin whose period, key or ids make no sense, before anything is read.';
 
+CREATE FUNCTION export_engine.check_can_be_taken_back(p_run public.export_runs) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if export_engine.has_reversal(p_run.id) then
+    perform export_engine.refuse(
+      409, 'run_has_reversal', 'Another run takes this one back.', 'Void that run first, if its file was never imported.'
+    );
+  end if;
+  -- Without the reversal the earlier entry counts again, beside the one that came after it.
+  if p_run.reverses_run_id is not null and exists (
+    select
+    from public.export_run_claims as m
+    join public.export_run_claims as next
+      on next.claim_id = m.claim_id and next.kind = 'entry' and next.generation = m.generation + 1 and next.released_at is null
+    where m.run_id = p_run.id and m.kind = 'reversal' and m.released_at is null
+  ) then
+    perform export_engine.refuse(
+      409, 'claims_entered_again', 'Claims that this run took back are in a later run.', 'Take the later run back first.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_can_be_taken_back(p_run public.export_runs) IS 'Refuses to let members of a completed run go while another run takes it back, or while claims that it took back are entered again.';
+
 CREATE FUNCTION export_engine.check_export_target() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -594,6 +642,34 @@ $$;
 
 COMMENT ON FUNCTION export_engine.check_period(p_period_from date, p_period_to date) IS 'Refuses a period that is missing, reversed, absurd or longer than a year. Both dates are inclusive; the start may be open.';
 
+CREATE FUNCTION export_engine.check_reversible(p_run public.export_runs) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_run.status <> 'completed' then
+    perform export_engine.refuse(
+      409, 'illegal_transition', format('A run that is %s cannot be reversed.', p_run.status), 'Only a completed run can be reversed.'
+    );
+  end if;
+  if p_run.reverses_run_id is not null or p_run.origin = 'manual' then
+    perform export_engine.refuse(
+      409, 'run_not_reversible', 'A run that reverses another, or was recorded by hand, has no vouchers of ours to take back.',
+      'Void it, or export its claims again.'
+    );
+  end if;
+  if not exists (
+    select from public.export_run_claims as m where m.run_id = p_run.id and m.outcome = 'included' and m.kind = 'entry'
+  ) then
+    perform export_engine.refuse(
+      409, 'nothing_to_reverse', 'No voucher of this run is in the books any more.', 'Look at its confirmations.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_reversible(p_run public.export_runs) IS 'Refuses to reverse a run that has no vouchers of ours in the books. Asked before anything is done, because a refusal would undo it.';
+
 CREATE FUNCTION export_engine.check_stored_file(p_run public.export_runs, p_file jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -650,6 +726,46 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.check_totals(p_run public.export_runs, p_summary jsonb) IS 'I4: what is in the file must be what was reserved less what was left out, by count and by amount.';
+
+CREATE FUNCTION export_engine.check_vouchers(p_vouchers jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+begin
+  if jsonb_typeof(p_vouchers) is distinct from 'array' or jsonb_array_length(p_vouchers) = 0 then
+    perform export_engine.refuse(
+      400, 'vouchers_malformed', 'Vouchers are a list of objects with voucher_number.', 'Leave vouchers out to mean the whole run.'
+    );
+  end if;
+  if jsonb_array_length(p_vouchers) > export_engine.page_size() then
+    perform export_engine.refuse(
+      413, 'too_many_vouchers', format('At most %s vouchers can be confirmed at once.', export_engine.page_size()), 'Send them in pages.'
+    );
+  end if;
+  if exists (
+    select
+    from jsonb_array_elements(p_vouchers) as v
+    where
+      jsonb_typeof(v.value) <> 'object'
+      or jsonb_typeof(v.value -> 'voucher_number') is distinct from 'number'
+      or v.value ->> 'voucher_number' !~ '^[1-9][0-9]{0,7}$'
+      or coalesce(jsonb_typeof(v.value -> 'external_number'), 'null') not in ('null', 'string')
+      or coalesce(v.value ->> 'external_number' !~ '\S' or char_length(v.value ->> 'external_number') > 100, false)
+      or coalesce(jsonb_typeof(v.value -> 'note'), 'null') not in ('null', 'string')
+      or coalesce(v.value ->> 'note' !~ '\S' or char_length(v.value ->> 'note') > 500, false)
+  ) or (
+    select count(distinct v.value ->> 'voucher_number') < count(*) from jsonb_array_elements(p_vouchers) as v
+  ) then
+    perform export_engine.refuse(
+      400, 'vouchers_malformed',
+      'Each voucher has voucher_number, once, and if known external_number (100 characters) and note (500 characters).',
+      'Correct the list; nothing of it was recorded.'
+    );
+  end if;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.check_vouchers(p_vouchers jsonb) IS 'Refuses a list of vouchers that is not one, is too long, or names a voucher twice.';
 
 CREATE FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text) RETURNS TABLE(claim_id uuid, document jsonb, amount numeric, currency text)
     LANGUAGE sql STABLE
@@ -753,7 +869,7 @@ CREATE TABLE public.export_run_claims (
     CONSTRAINT export_run_claims_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT export_run_claims_generation_check CHECK ((generation > 0)),
     CONSTRAINT export_run_claims_kind_check CHECK ((kind = ANY (ARRAY['entry'::text, 'reversal'::text]))),
-    CONSTRAINT export_run_claims_outcome_check CHECK ((outcome = ANY (ARRAY['included'::text, 'left_out'::text, 'released'::text]))),
+    CONSTRAINT export_run_claims_outcome_check CHECK ((outcome = ANY (ARRAY['included'::text, 'left_out'::text, 'released'::text, 'refused'::text]))),
     CONSTRAINT export_run_claims_position_check CHECK (("position" > 0)),
     CONSTRAINT export_run_claims_reason_check CHECK (((outcome = 'left_out'::text) = (num_nonnulls(reason_code, reason_message) = 2))),
     CONSTRAINT export_run_claims_reason_code_check CHECK ((reason_code ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
@@ -968,6 +1084,140 @@ $$;
 
 COMMENT ON FUNCTION export_engine.complete_without_file(p_run public.export_runs, p_claim_ids uuid[]) IS 'Completes a run of origin manual, whose file was made elsewhere. Runs of the engine are completed with their file.';
 
+CREATE FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_run_for_caller(p_run_id, array['accountant', 'admin']);
+  v_actor text := export_engine.actor_name(v_run.organization_id, p_actor);
+  v_news integer := 0;
+begin
+  if p_outcome is null or p_outcome not in ('imported', 'booked', 'refused') then
+    perform export_engine.refuse(
+      400, 'unknown_outcome', 'A confirmation is imported, booked or refused.', 'Send one of them.'
+    );
+  end if;
+  if v_run.status <> 'completed' then
+    perform export_engine.refuse(
+      409, 'illegal_transition', format('A run that is %s has no file to confirm.', v_run.status), 'Only a completed run is confirmed.'
+    );
+  end if;
+  perform export_engine.open_for_writing();
+  if p_vouchers is not null then
+    v_news := export_engine.confirm_vouchers(v_run, p_outcome, p_vouchers, v_actor);
+  elsif
+    p_outcome is distinct from export_engine.run_confirmation(v_run.id)
+    -- Refused once more counts when a voucher was imported or booked since.
+    or (p_outcome = 'refused' and export_engine.is_imported(v_run.id))
+  then
+    insert into public.export_confirmations (run_id, organization_id, outcome, actor_id, actor)
+    values (v_run.id, v_run.organization_id, p_outcome, (select auth.uid()), v_actor);
+    v_news := 1;
+  end if;
+  if v_news > 0 then
+    perform export_engine.record_event_of(
+      v_run, 'confirmed', v_actor,
+      jsonb_build_object('outcome', p_outcome, 'vouchers', case when p_vouchers is not null then v_news end)
+    );
+  end if;
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'recorded', v_news);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) IS 'Records what the accounting system made of a run or of single vouchers. Saying the same again records nothing. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.confirm_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb, p_actor text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_wrong text;
+  v_count integer;
+begin
+  perform export_engine.check_vouchers(p_vouchers);
+  select string_agg(w.voucher_number::text, ', ' order by w.voucher_number) into v_wrong
+  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
+  where w.member_outcome is null;
+  if v_wrong is not null then
+    perform export_engine.refuse(
+      422, 'vouchers_not_in_run', format('Not in the file of this run: %s.', left(v_wrong, 200)), 'Check run and voucher numbers.'
+    );
+  end if;
+  select string_agg(w.voucher_number::text, ', ' order by w.voucher_number) into v_wrong
+  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
+  where
+    -- Booked by itself, or with its whole run.
+    (p_outcome = 'refused' and w.member_outcome = 'included' and 'booked' in (w.latest, export_engine.run_confirmation(p_run.id)))
+    or (p_outcome <> 'refused' and w.member_outcome = 'refused');
+  if v_wrong is not null then
+    perform export_engine.refuse(
+      409, 'voucher_is_settled', format('Already booked, or refused and set free: %s.', left(v_wrong, 200)),
+      'What is booked is taken back by reversing the run; what was refused may be in another run by now.'
+    );
+  end if;
+  insert into public.export_confirmations (run_id, organization_id, voucher_number, outcome, external_number, note, actor_id, actor)
+  select p_run.id, p_run.organization_id, w.voucher_number, p_outcome, coalesce(w.external_number, w.latest_external_number), w.note, (select auth.uid()), p_actor
+  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
+  -- Saying the same again adds nothing, unless something else was said meanwhile.
+  where
+    w.latest is distinct from p_outcome
+    or (w.is_overruled and p_outcome <> 'refused')
+    or coalesce(w.external_number, w.latest_external_number) is distinct from w.latest_external_number;
+  get diagnostics v_count = row_count;
+  if p_outcome = 'refused' then
+    perform export_engine.free_refused_vouchers(p_run, p_vouchers, p_actor);
+  end if;
+  return v_count;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.confirm_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb, p_actor text) IS 'Records an outcome for each voucher of a list, all or none, and frees the claims of refused ones. Answers how many are news.';
+
+CREATE FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs, p_vouchers jsonb) RETURNS TABLE(voucher_number bigint, external_number text, note text, member_outcome text, latest text, latest_external_number text, is_overruled boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select
+    w.voucher_number, w.external_number, w.note, m.outcome, latest.outcome, latest.external_number,
+    coalesce(whole.outcome = 'refused' and whole.id > latest.id, false)
+  from (
+    select
+      (v.value ->> 'voucher_number')::bigint as voucher_number,
+      v.value ->> 'external_number' as external_number,
+      v.value ->> 'note' as note
+    from jsonb_array_elements(p_vouchers) as v
+  ) as w
+  left join lateral (
+    -- A voucher of several claims is in or out as a whole, so any of its members tells.
+    select x.outcome
+    from public.export_run_claims as x
+    where
+      x.organization_id = p_run.organization_id
+      and x.run_id = p_run.id
+      and x.voucher_number = w.voucher_number
+      and x.outcome in ('included', 'refused')
+    limit 1
+  ) as m on true
+  left join lateral (
+    select c.id, c.outcome, c.external_number
+    from public.export_confirmations as c
+    where c.run_id = p_run.id and c.voucher_number = w.voucher_number
+    order by c.id desc
+    limit 1
+  ) as latest on true
+  left join lateral (
+    select c.id, c.outcome
+    from public.export_confirmations as c
+    where c.run_id = p_run.id and c.voucher_number is null
+    order by c.id desc
+    limit 1
+  ) as whole on true;
+$$;
+
+COMMENT ON FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs, p_vouchers jsonb) IS 'The vouchers of a list beside what the run and earlier confirmations say of them. Overruled: the whole run was refused since.';
+
 CREATE FUNCTION export_engine.continue_export_release(p_run_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -986,17 +1236,19 @@ begin
   end if;
   if v_run.status = 'releasing' then
     v_run := export_engine.finish_failure(v_run);
-  elsif v_run.status <> 'failed' then
+  elsif v_run.status = 'voiding' then
+    v_run := export_engine.finish_void(v_run);
+  elsif v_run.status not in ('failed', 'voided') then
     perform export_engine.refuse(
-      409, 'illegal_transition', format('A run that is %s lets no claims go.', v_run.status), 'Fail the run first.'
+      409, 'illegal_transition', format('A run that is %s lets no claims go.', v_run.status), 'Fail or void the run first.'
     );
   end if;
   perform export_engine.close_for_writing();
-  return jsonb_build_object('run', export_engine.run_json(v_run), 'released', v_run.status = 'failed');
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'released', v_run.status in ('failed', 'voided'));
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.continue_export_release(p_run_id uuid) IS 'Lets the next page of claims of a failing run go that no worker holds; again while released is false. Definer, because no API role may write the tables.';
+COMMENT ON FUNCTION export_engine.continue_export_release(p_run_id uuid) IS 'Lets the next page of claims of a failing or voided run go that no worker holds; again while released is false. Definer, because no API role may write the tables.';
 
 CREATE FUNCTION export_engine.create_export_lock() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1046,6 +1298,34 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) IS 'A pending run in a format, which determines the target. Its period is everything up to today. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.create_reversal(p_run public.export_runs, p_actor_id uuid, p_actor text, p_reason text) RETURNS public.export_runs
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  insert into public.export_runs (
+    organization_id, run_number, origin, trigger, triggered_by, triggered_by_name, target, format, period_from, period_to,
+    time_zone, cut_off, export_date, configuration, reverses_run_id
+  )
+  values (
+    p_run.organization_id, export_engine.take_numbers(p_run.organization_id, 'run_number', 1), 'engine',
+    case when p_actor_id is null then 'cli' else 'user' end, p_actor_id, p_actor, p_run.target, p_run.format,
+    p_run.period_from, p_run.period_to, p_run.time_zone, clock_timestamp(),
+    (clock_timestamp() at time zone p_run.time_zone)::date, p_run.configuration, p_run.id
+  )
+  returning * into v_run;
+  perform export_engine.record_event_of(
+    v_run, 'created', p_actor,
+    jsonb_build_object('run_number', v_run.run_number, 'reverses', p_run.run_number, 'reason', p_reason)
+  );
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.create_reversal(p_run public.export_runs, p_actor_id uuid, p_actor text, p_reason text) IS 'A pending run that takes another one back, under the configuration that the other was rendered with.';
 
 CREATE TABLE public.export_targets (
     organization_id uuid NOT NULL,
@@ -1308,12 +1588,12 @@ begin
       )
     )
     from (
-      select r.id, r.organization_id, r.status, coalesce(l.expires_at, r.releasing_at) as silent_since
+      select r.id, r.organization_id, r.status, coalesce(l.expires_at, r.releasing_at, r.voiding_at, r.created_at) as silent_since
       from public.export_runs as r
       left join public.export_locks as l on l.run_id = r.id
       where
         (r.status = 'processing' and l.expires_at <= clock_timestamp())
-        or (r.status = 'releasing' and coalesce(l.expires_at <= clock_timestamp(), true))
+        or (r.status in ('releasing', 'voiding') and coalesce(l.expires_at <= clock_timestamp(), true))
       order by silent_since
       limit p_limit
     ) as s
@@ -1379,6 +1659,41 @@ $$;
 
 COMMENT ON FUNCTION export_engine.finish_failure(p_run public.export_runs) IS 'One step of a failing run: releases a page of members; after the last one the run is failed and the lock free.';
 
+CREATE FUNCTION export_engine.finish_void(p_run public.export_runs) RETURNS public.export_runs
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+  v_actor text;
+begin
+  select e.actor into v_actor
+  from public.export_run_events as e
+  where e.run_id = p_run.id and e.event = 'voiding'
+  order by e.id desc
+  limit 1;
+  insert into public.export_holds (organization_id, claim_id, cause, reason, held_by)
+  select page.organization_id, page.claim_id, 'voided', format('Run %s was voided.', p_run.run_number), v_actor
+  from (
+    select m.organization_id, m.claim_id, m.kind, m.outcome
+    from public.export_run_claims as m
+    where m.run_id = p_run.id and m.position > p_run.released_position
+    order by m.position
+    limit export_engine.page_size()
+  ) as page
+  where page.outcome = 'included' and page.kind = 'entry'
+  on conflict (claim_id) where claim_id is not null and lifted_at is null do nothing;
+  v_run := export_engine.release_page(p_run);
+  if v_run.released_position >= v_run.reserved_count then
+    update public.export_runs set status = 'voided' where id = v_run.id returning * into v_run;
+    perform export_engine.record_event_by(v_run, 'voided', v_actor, '{}'::jsonb);
+  end if;
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.finish_void(p_run public.export_runs) IS 'One step of a void: holds and releases a page of members; after the last one the run is voided.';
+
 CREATE FUNCTION export_engine.forget_old_key(p_organization_id uuid, p_idempotency_key text) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
@@ -1404,6 +1719,57 @@ CREATE FUNCTION export_engine.free_lock(p_run public.export_runs) RETURNS void
 $$;
 
 COMMENT ON FUNCTION export_engine.free_lock(p_run public.export_runs) IS 'Gives the organisation''s lock back. The token stays, so the old holder is still recognised.';
+
+CREATE FUNCTION export_engine.free_refused_vouchers(p_run public.export_runs, p_vouchers jsonb, p_actor text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_numbers bigint[] := array(select (v.value ->> 'voucher_number')::bigint from jsonb_array_elements(p_vouchers) as v);
+begin
+  if not exists (
+    select
+    from public.export_run_claims as m
+    where
+      m.organization_id = p_run.organization_id
+      and m.run_id = p_run.id
+      and m.voucher_number = any (v_numbers)
+      and m.outcome = 'included'
+  ) then
+    return;
+  end if;
+  perform export_engine.check_can_be_taken_back(p_run);
+  insert into public.export_holds (organization_id, claim_id, cause, reason, held_by)
+  select m.organization_id, m.claim_id, 'refused', format('Voucher %s of run %s was refused.', m.voucher_number, p_run.run_number), p_actor
+  from public.export_run_claims as m
+  where
+    m.organization_id = p_run.organization_id
+    and m.run_id = p_run.id
+    and m.voucher_number = any (v_numbers)
+    and m.outcome = 'included'
+    and m.kind = 'entry'
+  on conflict (claim_id) where claim_id is not null and lifted_at is null do nothing;
+  -- A reversal that was refused leaves the earlier entry in force.
+  perform export_engine.lift_reversal_holds(p_run, array(
+    select m.claim_id
+    from public.export_run_claims as m
+    where
+      m.organization_id = p_run.organization_id
+      and m.run_id = p_run.id
+      and m.voucher_number = any (v_numbers)
+      and m.kind = 'reversal'
+  ));
+  update public.export_run_claims as m
+  set outcome = 'refused', released_at = clock_timestamp()
+  where
+    m.organization_id = p_run.organization_id
+    and m.run_id = p_run.id
+    and m.voucher_number = any (v_numbers)
+    and m.outcome = 'included';
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.free_refused_vouchers(p_run public.export_runs, p_vouchers jsonb, p_actor text) IS 'Lets the claims of refused vouchers go and holds them, so that no automatic trigger sends the same again. The run keeps its totals.';
 
 CREATE FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1439,6 +1805,13 @@ CREATE FUNCTION export_engine.freeze_configuration(p_target public.export_target
 $$;
 
 COMMENT ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) IS 'Everything that decides the bytes of a file except the claims: frozen into a run when it is created. The renderer version is that of the worker who began; the run itself records the one that rendered the stored bytes.';
+
+CREATE FUNCTION export_engine.has_reversal(p_run_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    RETURN (EXISTS (SELECT FROM public.export_runs r WHERE ((r.reverses_run_id = has_reversal.p_run_id) AND (r.status <> ALL (ARRAY['failed'::text, 'voided'::text])))));
+
+COMMENT ON FUNCTION export_engine.has_reversal(p_run_id uuid) IS 'True while a run takes this one back, or has done so, and until a failing or voided one has let its last member go.';
 
 CREATE FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -1539,6 +1912,31 @@ $$;
 
 COMMENT ON FUNCTION export_engine.hold_run_as_admin(p_run_id uuid, p_reason text, p_actor text) IS 'Locks lock row and run for an admin who says who she is and why, whoever works on the run. Opens the transaction for writing; the caller closes it.';
 
+CREATE FUNCTION export_engine.hold_run_for_caller(p_run_id uuid, p_roles text[]) RETURNS public.export_runs
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  -- Somebody who may not see the run hears the same as about a run that is not there.
+  if v_run.id is null or (
+    (select auth.uid()) is not null
+    and not export_engine.member_has_role(v_run.organization_id, (select auth.uid()), array['coordinator', 'accountant', 'admin'])
+  ) then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  -- Nothing of an organisation is locked by whoever may not.
+  perform export_engine.require_role(v_run.organization_id, p_roles);
+  perform export_engine.wait_for_lock_row(p_run_id);
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.hold_run_for_caller(p_run_id uuid, p_roles text[]) IS 'Locks lock row and run for a caller with one of the roles: 404 for whoever may not see it, 403 for staff without the role. Trusts the service key and the database owner.';
+
 CREATE FUNCTION export_engine.hold_run_for_update(p_run_id uuid, p_fencing_token bigint) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1567,6 +1965,32 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.hold_run_for_update(p_run_id uuid, p_fencing_token bigint) IS 'Locks lock row and run. A run that a living worker holds also needs its fencing token; a token, if given, must be current.';
+
+CREATE FUNCTION export_engine.is_imported(p_run_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- What was said later about the whole run outweighs what was said before about its vouchers.
+  select coalesce(whole.outcome in ('imported', 'booked'), false) or exists (
+    select
+    from public.export_confirmations as c
+    where
+      c.run_id = p_run_id
+      and c.voucher_number is not null
+      and c.outcome in ('imported', 'booked')
+      and c.id > coalesce(whole.id, 0)
+  )
+  from (values (p_run_id)) as asked (run_id)
+  left join lateral (
+    select c.id, c.outcome
+    from public.export_confirmations as c
+    where c.run_id = asked.run_id and c.voucher_number is null
+    order by c.id desc
+    limit 1
+  ) as whole on true;
+$$;
+
+COMMENT ON FUNCTION export_engine.is_imported(p_run_id uuid) IS 'True when people said that the accounting system has the run''s file, or a voucher of it.';
 
 CREATE FUNCTION export_engine.is_writing() RETURNS boolean
     LANGUAGE sql STABLE
@@ -1784,11 +2208,11 @@ begin
   if (
     new.id, new.organization_id, new.run_number, new.origin, new.trigger, new.triggered_by, new.triggered_by_name,
     new.target, new.format, new.period_from, new.period_to, new.time_zone, new.cut_off, new.export_date,
-    new.configuration, new.created_at
+    new.configuration, new.created_at, new.reverses_run_id
   ) is distinct from (
     old.id, old.organization_id, old.run_number, old.origin, old.trigger, old.triggered_by, old.triggered_by_name,
     old.target, old.format, old.period_from, old.period_to, old.time_zone, old.cut_off, old.export_date,
-    old.configuration, old.created_at
+    old.configuration, old.created_at, old.reverses_run_id
   ) then
     perform export_engine.refuse(403, 'history_is_protected', 'What a run was asked to do never changes.');
   end if;
@@ -1830,6 +2254,7 @@ CREATE FUNCTION export_engine.latest_run(p_organization_id uuid, p_target text, 
     r.organization_id = p_organization_id
     and r.target = p_target
     and r.status = 'completed'
+    and r.reverses_run_id is null
     and r.deleted_at is null
     and r.period_to >= coalesce(p_period_from, '-infinity'::date)
     and coalesce(r.period_from, '-infinity'::date) <= p_period_to
@@ -1890,6 +2315,17 @@ CREATE FUNCTION export_engine.left_out_causes(p_run_id uuid) RETURNS jsonb
 $$;
 
 COMMENT ON FUNCTION export_engine.left_out_causes(p_run_id uuid) IS 'The left-out claims of a run by code and field, most frequent first; lines of a claim count as one field. A page is looked at: the run has the whole number.';
+
+CREATE FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  update public.export_holds
+  set lifted_at = clock_timestamp(), lifted_by = format('run %s', p_run.run_number)
+  where claim_id = any (p_claim_ids) and lifted_at is null and cause = 'reversed';
+$$;
+
+COMMENT ON FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) IS 'Ends the holds of a reversing run on claims that it takes back after all not.';
 
 CREATE FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[]) RETURNS TABLE(claim_id uuid, approved_at timestamp with time zone)
     LANGUAGE sql
@@ -2046,13 +2482,14 @@ $$;
 
 COMMENT ON FUNCTION export_engine.negate_totals(p_totals jsonb) IS 'The same totals with opposite signs.';
 
-CREATE FUNCTION export_engine.next_claims(p_run public.export_runs) RETURNS TABLE(seen integer, claim_ids uuid[], last_approved_at timestamp with time zone, last_claim_id uuid)
+CREATE FUNCTION export_engine.next_claims(p_run public.export_runs) RETURNS TABLE(seen integer, held integer, claim_ids uuid[], last_approved_at timestamp with time zone, last_claim_id uuid)
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
   v_seen uuid[];
 begin
+  held := 0;
   -- Read first, then lock what was read: the history is walked once, and what could not be locked is known by number.
   select array_agg(c.claim_id order by c.approved_at, c.claim_id), max(c.approved_at)
   into v_seen, last_approved_at
@@ -2066,17 +2503,23 @@ begin
   ) as c;
   seen := coalesce(cardinality(v_seen), 0);
   last_claim_id := v_seen[seen];
+  if p_run.trigger in ('webhook', 'schedule', 'sweep') then
+    v_seen := export_engine.without_held_claims(v_seen);
+    held := seen - coalesce(cardinality(v_seen), 0);
+  end if;
   claim_ids := array(
     select c.claim_id
     from export_engine.lock_claims(p_run.organization_id, v_seen) as c
-    where c.approved_at >= export_engine.approved_from(p_run) and c.approved_at < export_engine.approved_before(p_run)
+    where
+      c.approved_at >= export_engine.approved_from(p_run)
+      and c.approved_at < export_engine.approved_before(p_run)
     order by c.approved_at, c.claim_id
   );
   return next;
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.next_claims(p_run public.export_runs) IS 'The next page of eligible claims after the run''s cursor: how many were seen, which of them could be locked, and where the page ends.';
+COMMENT ON FUNCTION export_engine.next_claims(p_run public.export_runs) IS 'The next page of eligible claims after the run''s cursor: how many were seen and held back, which of the others could be locked, and where the page ends.';
 
 CREATE FUNCTION export_engine.note_progress(p_before public.export_runs, p_after public.export_runs, p_position integer) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -2192,6 +2635,7 @@ CREATE FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, 
     r.organization_id = p_organization_id
     and r.target = p_target
     and r.status = 'parked'
+    and r.reverses_run_id is null
     and r.period_to >= coalesce(p_period_from, '-infinity'::date)
     and coalesce(r.period_from, '-infinity'::date) <= p_period_to
   order by r.parked_at desc
@@ -2222,6 +2666,16 @@ CREATE FUNCTION export_engine.record_event_by(p_run public.export_runs, p_event 
 $$;
 
 COMMENT ON FUNCTION export_engine.record_event_by(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) IS 'Adds an event by somebody who has no login of the app, under the name that she gives.';
+
+CREATE FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into public.export_run_events (run_id, organization_id, actor_id, actor, event, detail)
+  values (p_run.id, p_run.organization_id, (select auth.uid()), p_actor, p_event, p_detail);
+$$;
+
+COMMENT ON FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) IS 'Adds an event by the caller, under a name that is known already.';
 
 CREATE FUNCTION export_engine.recover_export_run(p_run_id uuid, p_reason text, p_actor text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2378,6 +2832,14 @@ begin
   update public.export_run_claims as m
   set outcome = 'released', released_at = clock_timestamp()
   where m.run_id = p_run.id and m.position > p_run.released_position and m.position <= v_until and m.outcome = 'included';
+  if p_run.reverses_run_id is not null then
+    -- The earlier entry counts again, so that there is nothing to hold.
+    perform export_engine.lift_reversal_holds(p_run, array(
+      select m.claim_id
+      from public.export_run_claims as m
+      where m.run_id = p_run.id and m.position > p_run.released_position and m.position <= v_until
+    ));
+  end if;
   update public.export_runs as r
   set released_position = coalesce(v_until, r.reserved_count)
   where r.id = p_run.id
@@ -2520,6 +2982,10 @@ begin
       'Remove the default_transaction_isolation that somebody set on this role or database.'
     );
   end if;
+  -- Whoever exports by hand knows what she does; an automatic trigger never comes here with a held claim.
+  update public.export_holds
+  set lifted_at = clock_timestamp(), lifted_by = format('run %s', p_run.run_number)
+  where claim_id = any (p_claim_ids) and lifted_at is null;
   v_first_number := export_engine.take_numbers(p_run.organization_id, 'voucher_number', cardinality(p_claim_ids));
 
   with inserted as (
@@ -2607,6 +3073,9 @@ declare
   v_run public.export_runs := p_run;
   v_page record;
 begin
+  if p_run.reverses_run_id is not null then
+    return export_engine.reserve_reversals(p_run);
+  end if;
   perform export_engine.hold_before_claims(p_run.organization_id);
   select * into v_page from export_engine.next_claims(p_run);
   if cardinality(v_page.claim_ids) > 0 then
@@ -2616,7 +3085,7 @@ begin
   set
     cursor_approved_at = coalesce(v_page.last_approved_at, cursor_approved_at),
     cursor_claim_id = coalesce(v_page.last_claim_id, cursor_claim_id),
-    skipped_count = skipped_count + v_page.seen - cardinality(v_page.claim_ids)
+    skipped_count = skipped_count + v_page.seen - v_page.held - cardinality(v_page.claim_ids)
   where id = v_run.id
   returning * into v_run;
   if v_page.seen < export_engine.page_size() then
@@ -2628,12 +3097,174 @@ $$;
 
 COMMENT ON FUNCTION export_engine.reserve_next(p_run public.export_runs) IS 'Reserves the next page of the run, and seals it when no page is left that was approved before the cut-off.';
 
+CREATE FUNCTION export_engine.reserve_reversals(p_run public.export_runs) RETURNS public.export_runs
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+  v_after integer;
+  v_count integer;
+  v_totals jsonb;
+begin
+  -- Members of the reversed run in their order, after the one that was taken back last.
+  select coalesce(max(o.position), 0) into v_after
+  from public.export_run_claims as o
+  where
+    o.run_id = p_run.reverses_run_id
+    and o.claim_id = (
+      select m.claim_id from public.export_run_claims as m where m.run_id = p_run.id order by m.position desc limit 1
+    );
+  perform export_engine.hold_before_claims(p_run.organization_id);
+
+  with page as (
+    select o.claim_id, o.generation, o.document, o.amount, o.currency, o.position
+    from public.export_run_claims as o
+    where o.run_id = p_run.reverses_run_id and o.position > v_after and o.outcome = 'included' and o.kind = 'entry'
+    order by o.position
+    limit export_engine.page_size()
+  ),
+  numbered as (
+    select page.*, row_number() over (order by page.position) as ordinal from page
+  ),
+  taken as (
+    select export_engine.take_numbers(p_run.organization_id, 'voucher_number', count(*)::integer) as first_number from page
+  ),
+  inserted as (
+    insert into public.export_run_claims (
+      run_id, position, organization_id, claim_id, kind, generation, voucher_number, document, amount, currency
+    )
+    select
+      p_run.id, p_run.reserved_count + n.ordinal, p_run.organization_id, n.claim_id, 'reversal', n.generation,
+      taken.first_number + n.ordinal - 1, n.document, -n.amount, n.currency
+    from numbered as n
+    cross join taken
+    returning amount, currency
+  ),
+  summed as (
+    select i.currency, sum(i.amount)::numeric(18, 2) as amount, count(*) as claims from inserted as i group by i.currency
+  )
+  select coalesce(sum(s.claims), 0), coalesce(jsonb_object_agg(s.currency, s.amount::text), '{}'::jsonb)
+  into v_count, v_totals
+  from summed as s;
+
+  -- Why it was taken back is not mended by taking it back: no automatic trigger enters the claims again.
+  insert into public.export_holds (organization_id, claim_id, cause, reason, held_by)
+  select
+    m.organization_id, m.claim_id, 'reversed', format('Run %s takes it back.', p_run.run_number),
+    coalesce(p_run.triggered_by_name, 'system')
+  from public.export_run_claims as m
+  where m.run_id = p_run.id and m.position > p_run.reserved_count
+  on conflict (claim_id) where claim_id is not null and lifted_at is null do nothing;
+
+  update public.export_runs
+  set reserved_count = reserved_count + v_count, reserved_totals = export_engine.add_totals(reserved_totals, v_totals)
+  where id = p_run.id
+  returning * into v_run;
+  if v_count > 0 then
+    perform export_engine.record_event(
+      v_run, 'page_reserved', v_run.attempt_by, jsonb_build_object('claims', v_count, 'after_position', p_run.reserved_count)
+    );
+  end if;
+  if v_count < export_engine.page_size() then
+    v_run := export_engine.seal_run(v_run);
+  end if;
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) IS 'Takes the next page of the reversed run''s vouchers back: the frozen documents again, with voucher numbers of their own.';
+
 CREATE FUNCTION export_engine.retry_after(p_lock public.export_locks) RETURNS integer
     LANGUAGE sql
     SET search_path TO ''
     RETURN (GREATEST((1)::numeric, LEAST((5)::numeric, ceil(EXTRACT(epoch FROM ((p_lock).expires_at - clock_timestamp()))))))::integer;
 
 COMMENT ON FUNCTION export_engine.retry_after(p_lock public.export_locks) IS 'Seconds after which asking again makes sense: soon, but not before a dying lease is over.';
+
+CREATE FUNCTION export_engine.reversal_without_work(p_run public.export_runs, p_lock public.export_locks) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_is_live boolean := coalesce(p_lock.expires_at > clock_timestamp(), false);
+  v_reversal public.export_runs;
+begin
+  select r.* into v_reversal
+  from public.export_runs as r
+  where r.reverses_run_id = p_run.id and r.status not in ('failed', 'voided');
+  if v_reversal.id = p_lock.run_id and not v_is_live then
+    return null;
+  end if;
+  -- One that is being let go answers like a stranger's run: afterwards the run may be reversed again.
+  if v_reversal.id is not null and v_reversal.status not in ('releasing', 'voiding') then
+    return jsonb_build_object('outcome', 'replayed', 'run', export_engine.run_json(v_reversal));
+  end if;
+  if v_is_live or v_reversal.id is not null then
+    return jsonb_build_object(
+      'outcome', 'busy',
+      'run', (
+        select export_engine.run_json(r) from public.export_runs as r where r.id = case when v_is_live then p_lock.run_id else v_reversal.id end
+      ),
+      'retry_after', case when v_is_live then export_engine.retry_after(p_lock) else 1 end
+    );
+  end if;
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reversal_without_work(p_run public.export_runs, p_lock public.export_locks) IS 'The answers to a reversal that need no work: replayed (asked before) and busy (another run comes first). Null when there is work.';
+
+CREATE FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_run_for_caller(p_run_id, array['admin']);
+  v_actor text := export_engine.actor_name(v_run.organization_id, p_actor);
+  v_user uuid := (select auth.uid());
+  v_lock public.export_locks;
+  v_reversal public.export_runs;
+  v_answer jsonb;
+begin
+  if p_invocation_id is null then
+    perform export_engine.refuse(400, 'invocation_missing', 'The invocation id is missing.', 'Make a random UUID per call.');
+  end if;
+  if p_reason is null or char_length(btrim(p_reason)) not between 1 and 500 then
+    perform export_engine.refuse(400, 'reason_required', 'A reason of 1 to 500 characters is needed.', 'Say why the run is reversed.');
+  end if;
+  select l.* into v_lock from public.export_locks as l where l.organization_id = v_run.organization_id;
+  if v_lock.holder_id = p_invocation_id then
+    return export_engine.repeat_answer(v_lock, v_user);
+  end if;
+  perform export_engine.check_reversible(v_run);
+  v_answer := export_engine.reversal_without_work(v_run, v_lock);
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  perform export_engine.open_for_writing();
+  if v_lock.run_id is not null then
+    v_answer := export_engine.take_over(v_lock, p_invocation_id, v_user);
+    if v_answer is null then
+      -- It was failed or parked; if it was this run's own reversal, a parked one answers.
+      select l.* into v_lock from public.export_locks as l where l.organization_id = v_run.organization_id;
+      v_answer := export_engine.reversal_without_work(v_run, v_lock);
+    end if;
+  end if;
+  if v_answer is null then
+    v_reversal := export_engine.start_attempt(
+      export_engine.create_reversal(v_run, v_user, v_actor, p_reason), p_invocation_id, v_user, 'started'
+    );
+    v_reversal := export_engine.reserve_next(v_reversal);
+    -- A statement of its own: in one with the reserving it would not see what was reserved.
+    v_answer := export_engine.work_answer('started', v_reversal);
+  end if;
+  perform export_engine.close_for_writing();
+  return v_answer;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) IS 'First step of a reversing run: started, resumed (a dead worker''s run comes first), replayed or busy. Definer, because no API role may write the tables.';
 
 CREATE FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) RETURNS public.export_runs
     LANGUAGE plpgsql STABLE
@@ -2660,6 +3291,19 @@ end;
 $_$;
 
 COMMENT ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) IS 'The run that a cursor names. A cursor that was forged, cut short, or given for other filters or another organisation is refused. A run that was deleted since still marks its place.';
+
+CREATE FUNCTION export_engine.run_confirmation(p_run_id uuid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select c.outcome
+  from public.export_confirmations as c
+  where c.run_id = p_run_id and c.voucher_number is null
+  order by c.id desc
+  limit 1;
+$$;
+
+COMMENT ON FUNCTION export_engine.run_confirmation(p_run_id uuid) IS 'What was last said about the run as a whole; null if nothing.';
 
 CREATE FUNCTION export_engine.run_in_short(p_run public.export_runs) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2689,6 +3333,7 @@ CREATE FUNCTION export_engine.run_json(p_run public.export_runs) RETURNS jsonb
     'organization_id', p_run.organization_id,
     'run_number', p_run.run_number,
     'origin', p_run.origin,
+    'reverses_run_id', p_run.reverses_run_id,
     'trigger', p_run.trigger,
     'triggered_by', p_run.triggered_by,
     'triggered_by_name', p_run.triggered_by_name,
@@ -3084,6 +3729,47 @@ $$;
 
 COMMENT ON FUNCTION export_engine.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) IS 'Status and the whole final set of claims in one step: processing, completed or failed. Of two concurrent updates one wins and the other is refused. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_run_for_caller(p_run_id, array['admin']);
+  v_actor text := export_engine.actor_name(v_run.organization_id, p_actor);
+begin
+  if p_reason is null or char_length(btrim(p_reason)) not between 1 and 500 then
+    perform export_engine.refuse(400, 'reason_required', 'A reason of 1 to 500 characters is needed.', 'Say why the run is voided.');
+  end if;
+  if v_run.status in ('voiding', 'voided') then
+    perform export_engine.refuse(409, 'run_is_voided', 'The run is voided already.', 'Export again: its claims are free.');
+  end if;
+  if v_run.deleted_at is not null then
+    perform export_engine.refuse(
+      409, 'run_is_deleted', 'The run was deleted from the lists.', 'A deleted run keeps its claims; it can be reversed, not voided.'
+    );
+  end if;
+  if v_run.status <> 'completed' then
+    perform export_engine.refuse(
+      409, 'run_unfinished', format('The run is %s.', v_run.status), 'Only a completed run is voided; fail one that is not finished.'
+    );
+  end if;
+  perform export_engine.check_can_be_taken_back(v_run);
+  if export_engine.is_imported(v_run.id) then
+    perform export_engine.refuse(
+      409, 'run_was_imported', 'The accounting system has vouchers of this run.', 'Reverse the run: its vouchers are entered with opposite signs.'
+    );
+  end if;
+  perform export_engine.open_for_writing();
+  update public.export_runs set status = 'voiding' where id = v_run.id returning * into v_run;
+  perform export_engine.record_event_of(v_run, 'voiding', v_actor, jsonb_build_object('reason', p_reason));
+  v_run := export_engine.finish_void(v_run);
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'released', v_run.status = 'voided');
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) IS 'Takes a completed run back whose file was never imported: lets the first page of claims go and holds them; the sweep, or continue_export_release, the others. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3097,6 +3783,37 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) IS 'Waits until nobody else works on the organisation''s lock row: a repeated complete or fail then sees what the first one did.';
+
+CREATE TABLE public.export_holds (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    organization_id uuid NOT NULL,
+    claim_id uuid,
+    cause text NOT NULL,
+    reason text NOT NULL,
+    held_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    held_by text NOT NULL,
+    lifted_at timestamp with time zone,
+    lifted_by text,
+    CONSTRAINT export_holds_cause_check CHECK ((cause = ANY (ARRAY['voided'::text, 'reversed'::text, 'refused'::text, 'by_hand'::text]))),
+    CONSTRAINT export_holds_held_by_check CHECK (((char_length(held_by) >= 1) AND (char_length(held_by) <= 200))),
+    CONSTRAINT export_holds_lifted_check CHECK ((num_nonnulls(lifted_at, lifted_by) = ANY (ARRAY[0, 2]))),
+    CONSTRAINT export_holds_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500)))
+);
+
+COMMENT ON TABLE public.export_holds IS 'Holds on claims, which automatic triggers respect and an export by hand lifts, and on organisations, which export nothing until the hold is lifted. Written by functions only; a lifted hold stays as history.';
+
+COMMENT ON COLUMN public.export_holds.claim_id IS 'The claim; null when the whole organisation is held.';
+
+COMMENT ON COLUMN public.export_holds.lifted_at IS 'Null while the hold stands.';
+
+COMMENT ON COLUMN public.export_holds.lifted_by IS 'Who lifted it, or the run that took the claim; null while the hold stands.';
+
+CREATE FUNCTION export_engine.without_held_claims(p_claim_ids uuid[]) RETURNS uuid[]
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    RETURN ARRAY(SELECT c.claim_id FROM unnest(without_held_claims.p_claim_ids) WITH ORDINALITY c(claim_id, ordinal) WHERE ((SELECT h.id FROM public.export_holds h WHERE ((h.claim_id = c.claim_id) AND (h.lifted_at IS NULL)) LIMIT 1) IS NULL) ORDER BY c.ordinal);
+
+COMMENT ON FUNCTION export_engine.without_held_claims(p_claim_ids uuid[]) IS 'Those of the claims that no hold stands on, in the same order.';
 
 CREATE FUNCTION export_engine.work_answer(p_outcome text, p_run public.export_runs) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -3143,6 +3860,15 @@ CREATE FUNCTION public.complete_export_run(p_run_id uuid, p_fencing_token bigint
 $$;
 
 COMMENT ON FUNCTION public.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) IS 'Last step of an export (service key).';
+
+CREATE FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb DEFAULT NULL::jsonb, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.confirm_export(p_run_id, p_outcome, p_vouchers, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) IS 'Accountant, admin: the file of a run, or single vouchers of it ([{"voucher_number": 1001, "external_number": "B17", "note": "..."}]), was imported, booked or refused. Without a login say who you are (p_actor).';
 
 CREATE FUNCTION public.continue_export_release(p_run_id uuid) RETURNS jsonb
     LANGUAGE sql
@@ -3559,6 +4285,15 @@ $$;
 
 COMMENT ON FUNCTION public.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer) IS 'Next page of a run''s claims (service key).';
 
+CREATE FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.reverse_export(p_run_id, p_reason, p_invocation_id, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) IS 'Admin: begins the run that takes an imported run back, with opposite signs; the worker that calls this renders and completes it.';
+
 CREATE FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -3576,6 +4311,15 @@ CREATE FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_
 $$;
 
 COMMENT ON FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) IS 'Repository: status and final claims of a run in one step (service key).';
+
+CREATE FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.void_export(p_run_id, p_reason, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) IS 'Admin: takes a completed run back whose file was never imported; its claims are free again, and held until somebody exports by hand. Without a login say who you are (p_actor).';
 
 CREATE VIEW export_engine.entered_claims WITH (security_invoker='true') AS
  SELECT claim_id,
@@ -3634,6 +4378,7 @@ CREATE VIEW public.claim_export_status WITH (security_invoker='true') AS
             WHEN (live.run_status = ANY (ARRAY['completed'::text, 'voiding'::text])) THEN 'exported'::text
             WHEN (live.run_status = 'parked'::text) THEN 'held'::text
             WHEN (live.run_status IS NOT NULL) THEN 'reserved'::text
+            WHEN (hold.reason IS NOT NULL) THEN 'held'::text
             WHEN (latest.outcome = 'left_out'::text) THEN 'left_out'::text
             ELSE 'pending'::text
         END AS export_status,
@@ -3643,19 +4388,19 @@ CREATE VIEW public.claim_export_status WITH (security_invoker='true') AS
     live.file_name,
         CASE
             WHEN (live.run_status = 'parked'::text) THEN 'run_parked'::text
-            WHEN (live.run_status IS NULL) THEN latest.reason_code
+            WHEN (live.run_status IS NULL) THEN COALESCE(hold.code, latest.reason_code)
             ELSE NULL::text
         END AS reason_code,
         CASE
-            WHEN (live.run_status IS NULL) THEN latest.reason_field
+            WHEN ((live.run_status IS NULL) AND (hold.reason IS NULL)) THEN latest.reason_field
             ELSE NULL::text
         END AS reason_field,
         CASE
             WHEN (live.run_status = 'parked'::text) THEN format('Run %s is set aside with its claims. An admin must recover or fail it.'::text, live.run_number)
-            WHEN (live.run_status IS NULL) THEN latest.reason_message
+            WHEN (live.run_status IS NULL) THEN COALESCE(hold.reason, latest.reason_message)
             ELSE NULL::text
         END AS reason_message
-   FROM ((public.expense_claims c
+   FROM (((public.expense_claims c
      LEFT JOIN LATERAL ( SELECT r.status AS run_status,
             r.id AS run_id,
             r.run_number,
@@ -3677,13 +4422,18 @@ CREATE VIEW public.claim_export_status WITH (security_invoker='true') AS
           WHERE (m.claim_id = c.id)
           ORDER BY m.reserved_at DESC
          LIMIT 1) latest ON (true))
+     LEFT JOIN LATERAL ( SELECT ('held_'::text || h.cause) AS code,
+            h.reason
+           FROM public.export_holds h
+          WHERE ((h.claim_id = c.id) AND (h.lifted_at IS NULL))
+         LIMIT 1) hold ON (true))
   WHERE (((c.status = 'approved'::text) OR (live.run_status IS NOT NULL)) AND (EXISTS ( SELECT
            FROM public.export_locks l
           WHERE (l.organization_id = c.organization_id))));
 
 COMMENT ON VIEW public.claim_export_status IS 'For staff: every claim that is approved or in a run, in exactly one class: exported, reserved, held or left_out (both with the reason), pending.';
 
-COMMENT ON COLUMN public.claim_export_status.export_status IS 'exported: in a completed run. reserved: in a run that is not finished. held: in a run that was set aside. left_out: the last run could not use it. pending: waits for a run.';
+COMMENT ON COLUMN public.claim_export_status.export_status IS 'exported: in a completed run. reserved: in a run that is not finished. held: in a run that was set aside, or held back from automatic triggers. left_out: the last run could not use it. pending: waits for a run.';
 
 COMMENT ON COLUMN public.claim_export_status.reason_code IS 'Why it was left out or is held; null otherwise.';
 
@@ -3738,6 +4488,44 @@ COMMENT ON COLUMN public.expense_claim_lines.quantity IS 'Null where nothing is 
 COMMENT ON COLUMN public.expense_claim_lines.unit IS 'Null together with quantity; km for mileage.';
 
 COMMENT ON COLUMN public.expense_claim_lines.dimensions IS 'Analysis codes for this line; they win over the claim''s.';
+
+CREATE TABLE public.export_confirmations (
+    id bigint NOT NULL,
+    run_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    voucher_number bigint,
+    outcome text NOT NULL,
+    external_number text,
+    note text,
+    confirmed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor_id uuid,
+    actor text NOT NULL,
+    CONSTRAINT export_confirmations_actor_check CHECK (((char_length(actor) >= 1) AND (char_length(actor) <= 200))),
+    CONSTRAINT export_confirmations_external_number_check CHECK (((external_number IS NULL) OR ((voucher_number IS NOT NULL) AND ((char_length(external_number) >= 1) AND (char_length(external_number) <= 100))))),
+    CONSTRAINT export_confirmations_note_check CHECK (((char_length(note) >= 1) AND (char_length(note) <= 500))),
+    CONSTRAINT export_confirmations_outcome_check CHECK ((outcome = ANY (ARRAY['imported'::text, 'booked'::text, 'refused'::text])))
+);
+
+COMMENT ON TABLE public.export_confirmations IS 'What the accounting system made of exported vouchers, as people reported it. Append-only: the latest row about a voucher, or about its whole run, is what counts.';
+
+COMMENT ON COLUMN public.export_confirmations.voucher_number IS 'Our number of the voucher; null when the whole run is meant.';
+
+COMMENT ON COLUMN public.export_confirmations.external_number IS 'The accounting system''s own number of the voucher; null when not told.';
+
+COMMENT ON COLUMN public.export_confirmations.note IS 'What the accountant wants to be remembered; null when nothing.';
+
+COMMENT ON COLUMN public.export_confirmations.actor_id IS 'User who reported it; null for somebody without a login of the app.';
+
+COMMENT ON COLUMN public.export_confirmations.actor IS 'Her name as it was then.';
+
+ALTER TABLE public.export_confirmations ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.export_confirmations_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.export_counters (
     organization_id uuid NOT NULL,
@@ -3887,7 +4675,7 @@ CREATE TABLE public.export_run_events (
     actor text NOT NULL,
     event text NOT NULL,
     detail jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT export_run_events_event_check CHECK ((event = ANY (ARRAY['created'::text, 'started'::text, 'page_reserved'::text, 'sealed'::text, 'taken_over'::text, 'attempt_ended'::text, 'claims_left_out'::text, 'releasing'::text, 'failed'::text, 'completed'::text, 'parked'::text, 'recovered'::text, 'in_doubt'::text, 'voiding'::text, 'voided'::text, 'deleted'::text])))
+    CONSTRAINT export_run_events_event_check CHECK ((event = ANY (ARRAY['created'::text, 'started'::text, 'page_reserved'::text, 'sealed'::text, 'taken_over'::text, 'attempt_ended'::text, 'claims_left_out'::text, 'releasing'::text, 'failed'::text, 'completed'::text, 'parked'::text, 'recovered'::text, 'in_doubt'::text, 'confirmed'::text, 'voiding'::text, 'voided'::text, 'deleted'::text])))
 );
 
 COMMENT ON TABLE public.export_run_events IS 'Append-only history of every run. Nobody changes or removes an event.';
@@ -3990,8 +4778,14 @@ ALTER TABLE ONLY public.expense_claims
 ALTER TABLE ONLY public.expense_claims
     ADD CONSTRAINT expense_claims_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.export_confirmations
+    ADD CONSTRAINT export_confirmations_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.export_counters
     ADD CONSTRAINT export_counters_pkey PRIMARY KEY (organization_id, name);
+
+ALTER TABLE ONLY public.export_holds
+    ADD CONSTRAINT export_holds_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.export_locks
     ADD CONSTRAINT export_locks_pkey PRIMARY KEY (organization_id);
@@ -4030,6 +4824,16 @@ CREATE INDEX expense_claims_claimant_id_idx ON public.expense_claims USING btree
 
 CREATE INDEX expense_claims_eligible_idx ON public.expense_claims USING btree (organization_id, approved_at, id) WHERE (status = 'approved'::text);
 
+CREATE INDEX export_confirmations_external_number_idx ON public.export_confirmations USING btree (organization_id, external_number) WHERE (external_number IS NOT NULL);
+
+CREATE INDEX export_confirmations_run_id_idx ON public.export_confirmations USING btree (run_id, voucher_number, id);
+
+CREATE UNIQUE INDEX export_holds_claim_key ON public.export_holds USING btree (claim_id) WHERE ((claim_id IS NOT NULL) AND (lifted_at IS NULL));
+
+CREATE INDEX export_holds_history_idx ON public.export_holds USING btree (organization_id, held_at);
+
+CREATE UNIQUE INDEX export_holds_organization_key ON public.export_holds USING btree (organization_id) WHERE ((claim_id IS NULL) AND (lifted_at IS NULL));
+
 CREATE INDEX export_locks_run_id_idx ON public.export_locks USING btree (run_id);
 
 CREATE INDEX export_run_claims_claim_id_run_id_idx ON public.export_run_claims USING btree (claim_id, run_id);
@@ -4054,6 +4858,10 @@ CREATE INDEX export_runs_history_idx ON public.export_runs USING btree (organiza
 
 CREATE UNIQUE INDEX export_runs_idempotency_key_key ON public.export_runs USING btree (organization_id, idempotency_key) WHERE ((idempotency_key IS NOT NULL) AND (status <> ALL (ARRAY['releasing'::text, 'failed'::text])));
 
+CREATE INDEX export_runs_reverses_run_id_idx ON public.export_runs USING btree (reverses_run_id);
+
+CREATE UNIQUE INDEX export_runs_reverses_run_id_key ON public.export_runs USING btree (reverses_run_id) WHERE ((reverses_run_id IS NOT NULL) AND (status <> ALL (ARRAY['failed'::text, 'voided'::text])));
+
 CREATE INDEX export_runs_unfinished_idx ON public.export_runs USING btree (organization_id, status) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text, 'parked'::text, 'in_doubt'::text, 'releasing'::text, 'voiding'::text]));
 
 CREATE INDEX organization_members_user_id_idx ON public.organization_members USING btree (user_id);
@@ -4076,13 +4884,21 @@ CREATE TRIGGER keep_membership_law BEFORE UPDATE ON public.export_run_claims FOR
 
 CREATE TRIGGER keep_run_law BEFORE UPDATE ON public.export_runs FOR EACH ROW EXECUTE FUNCTION export_engine.keep_run_law();
 
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_confirmations FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_run_events FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_holds FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_locks FOR EACH ROW WHEN ((old.fencing_token > 0)) EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_run_claims FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_runs FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_confirmations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
+CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_holds FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_run_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
@@ -4092,7 +4908,11 @@ CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_runs
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.expense_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_confirmations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_counters FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_holds FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_locks FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
@@ -4108,8 +4928,14 @@ ALTER TABLE ONLY public.expense_claim_lines
 ALTER TABLE ONLY public.expense_claims
     ADD CONSTRAINT expense_claims_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
 
+ALTER TABLE ONLY public.export_confirmations
+    ADD CONSTRAINT export_confirmations_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
+
 ALTER TABLE ONLY public.export_counters
     ADD CONSTRAINT export_counters_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.export_holds
+    ADD CONSTRAINT export_holds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY public.export_locks
     ADD CONSTRAINT export_locks_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
@@ -4128,6 +4954,9 @@ ALTER TABLE ONLY public.export_run_events
 
 ALTER TABLE ONLY public.export_runs
     ADD CONSTRAINT export_runs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.export_runs
+    ADD CONSTRAINT export_runs_reverses_run_id_fkey FOREIGN KEY (reverses_run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY public.export_targets
     ADD CONSTRAINT export_targets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
@@ -4148,7 +4977,11 @@ CREATE POLICY "Members see their organisations" ON public.organizations FOR SELE
 
 CREATE POLICY "Members see themselves, staff sees all members" ON public.organization_members FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) OR (organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller))));
 
+CREATE POLICY "Staff sees the confirmations of the organisation" ON public.export_confirmations FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
 CREATE POLICY "Staff sees the events of the organisation" ON public.export_run_events FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
+CREATE POLICY "Staff sees the holds of the organisation" ON public.export_holds FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
 CREATE POLICY "Staff sees the lock of the organisation" ON public.export_locks FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
@@ -4164,7 +4997,11 @@ ALTER TABLE public.expense_claim_lines ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.expense_claims ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.export_confirmations ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.export_counters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_holds ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_locks ENABLE ROW LEVEL SECURITY;
 
@@ -4188,6 +5025,8 @@ GRANT USAGE ON SCHEMA export_engine TO service_role;
 GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.actor_name(p_organization_id uuid, p_actor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.add_totals(p_left jsonb, p_right jsonb) FROM PUBLIC;
 
@@ -4235,6 +5074,8 @@ REVOKE ALL ON FUNCTION export_engine.check_attempt_role(p_run public.export_runs
 
 REVOKE ALL ON FUNCTION export_engine.check_begin(p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.check_can_be_taken_back(p_run public.export_runs) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.check_export_target() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) FROM PUBLIC;
@@ -4243,9 +5084,13 @@ GRANT ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_tr
 
 REVOKE ALL ON FUNCTION export_engine.check_period(p_period_from date, p_period_to date) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.check_reversible(p_run public.export_runs) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.check_stored_file(p_run public.export_runs, p_file jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.check_totals(p_run public.export_runs, p_summary jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_vouchers(p_vouchers jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.claim_documents(p_claim_ids uuid[], p_time_zone text) TO authenticated;
@@ -4277,6 +5122,14 @@ GRANT ALL ON FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencing
 
 REVOKE ALL ON FUNCTION export_engine.complete_without_file(p_run public.export_runs, p_claim_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.confirm_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb, p_actor text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs, p_vouchers jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.continue_export_release(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.continue_export_release(p_run_id uuid) TO service_role;
 
@@ -4284,6 +5137,8 @@ REVOKE ALL ON FUNCTION export_engine.create_export_lock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.create_reversal(p_run public.export_runs, p_actor_id uuid, p_actor text, p_reason text) FROM PUBLIC;
 
 GRANT SELECT ON TABLE public.export_targets TO authenticated;
 GRANT SELECT ON TABLE public.export_targets TO service_role;
@@ -4314,11 +5169,17 @@ REVOKE ALL ON FUNCTION export_engine.find_target(p_organization_id uuid, p_targe
 
 REVOKE ALL ON FUNCTION export_engine.finish_failure(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.finish_void(p_run public.export_runs) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.forget_old_key(p_organization_id uuid, p_idempotency_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.free_lock(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.free_refused_vouchers(p_run public.export_runs, p_vouchers jsonb, p_actor text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.has_reversal(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) TO authenticated;
@@ -4332,7 +5193,11 @@ REVOKE ALL ON FUNCTION export_engine.hold_run(p_run_id uuid, p_fencing_token big
 
 REVOKE ALL ON FUNCTION export_engine.hold_run_as_admin(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.hold_run_for_caller(p_run_id uuid, p_roles text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.hold_run_for_update(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.is_imported(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.is_writing() FROM PUBLIC;
 
@@ -4366,6 +5231,8 @@ GRANT ALL ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fen
 REVOKE ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[]) FROM PUBLIC;
 
@@ -4412,6 +5279,8 @@ REVOKE ALL ON FUNCTION export_engine.record_event(p_run public.export_runs, p_ev
 
 REVOKE ALL ON FUNCTION export_engine.record_event_by(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.recover_export_run(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.recover_export_run(p_run_id uuid, p_reason text, p_actor text) TO service_role;
 
@@ -4450,11 +5319,21 @@ GRANT ALL ON FUNCTION export_engine.reserve_export_page(p_run_id uuid, p_fencing
 
 REVOKE ALL ON FUNCTION export_engine.reserve_next(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.retry_after(p_lock public.export_locks) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reversal_without_work(p_run public.export_runs, p_lock public.export_locks) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.run_confirmation(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.run_in_short(p_run public.export_runs) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.run_in_short(p_run public.export_runs) TO authenticated;
@@ -4492,7 +5371,16 @@ REVOKE ALL ON FUNCTION export_engine.transition_is_legal(p_from text, p_to text)
 REVOKE ALL ON FUNCTION export_engine.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.export_holds TO authenticated;
+GRANT SELECT ON TABLE public.export_holds TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.without_held_claims(p_claim_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.work_answer(p_outcome text, p_run public.export_runs) FROM PUBLIC;
 
@@ -4504,6 +5392,10 @@ GRANT ALL ON FUNCTION public.begin_export_as_service(p_organization_id uuid, p_t
 
 REVOKE ALL ON FUNCTION public.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.continue_export_release(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.continue_export_release(p_run_id uuid) TO service_role;
@@ -4558,11 +5450,19 @@ GRANT ALL ON FUNCTION public.renew_export_lock(p_run_id uuid, p_fencing_token bi
 REVOKE ALL ON FUNCTION public.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer) TO service_role;
 
+REVOKE ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO service_role;
+
 REVOKE ALL ON FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) TO service_role;
 
 GRANT SELECT ON TABLE export_engine.entered_claims TO authenticated;
 GRANT SELECT ON TABLE export_engine.entered_claims TO service_role;
@@ -4578,6 +5478,9 @@ GRANT SELECT ON TABLE public.claim_export_details TO service_role;
 
 GRANT SELECT ON TABLE public.expense_claim_lines TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.expense_claim_lines TO service_role;
+
+GRANT SELECT ON TABLE public.export_confirmations TO authenticated;
+GRANT SELECT ON TABLE public.export_confirmations TO service_role;
 
 GRANT SELECT ON TABLE public.export_counters TO service_role;
 

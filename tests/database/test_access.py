@@ -9,6 +9,7 @@ from psycopg import sql
 from stack.database import Database
 from stack.hosted_platform import DefaultGrants
 from stack.migrations import apply_migrations
+from tests.database.bookkeeper import Bookkeeper, vouchers
 from tests.organisation import Organisation, begin, complete
 
 ENGINE_TABLES = [
@@ -19,6 +20,8 @@ ENGINE_TABLES = [
     "export_run_claims",
     "export_locks",
     "export_run_events",
+    "export_confirmations",
+    "export_holds",
 ]
 READABLE = [
     "organizations",
@@ -31,6 +34,8 @@ READABLE = [
     "export_run_claims",
     "export_locks",
     "export_run_events",
+    "export_confirmations",
+    "export_holds",
     "export_run_overview",
     "export_runs_today",
     "claim_export_status",
@@ -42,12 +47,16 @@ STAFF = ["coordinator", "accountant", "admin"]
 def organisation(
     request: pytest.FixtureRequest, unmigrated_database: Callable[[DefaultGrants], Database]
 ) -> Organisation:
-    """An organisation with a completed run, in a database of either kind of default grants."""
+    """An organisation with a completed run and a refused voucher, in a database of either kind of default grants."""
     database = unmigrated_database(request.param)
     apply_migrations(database)
     organisation = Organisation.create(database)
-    organisation.add_claim()
-    complete(organisation, begin(organisation.as_user(organisation.add_member()), organisation))
+    organisation.add_claims(2)
+    done = complete(
+        organisation, begin(organisation.as_user(organisation.add_member()), organisation)
+    )
+    accountant = Bookkeeper(organisation.as_user(organisation.add_member("accountant")))
+    accountant.confirm(done["run"]["run_id"], "refused", vouchers(2))
     return organisation
 
 
@@ -199,12 +208,17 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "continue_export_release",
     }
     assert executable["anon"] == set()
-    assert executable["authenticated"] == shared | {
+    books = {
+        f"{schema}.{name}"
+        for schema in ("public", "export_engine")
+        for name in ("confirm_export", "void_export", "reverse_export")
+    }
+    assert executable["authenticated"] == shared | books | {
         "public.begin_export",
         "export_engine.begin_export",
         "export_engine.may_read_object",
     }
-    assert executable["service_role"] == shared | {
+    assert executable["service_role"] == shared | books | {
         f"{schema}.{name}" for schema in ("public", "export_engine") for name in guard
     }
 

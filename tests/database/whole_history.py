@@ -8,6 +8,8 @@ TABLES = {
     "export_runs": "id",
     "export_run_claims": "run_id, position",
     "export_run_events": "id",
+    "export_confirmations": "id",
+    "export_holds": "held_at, id",
     "export_locks": "organization_id",
     "export_counters": "organization_id, name",
     "expense_claims": "id",
