@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from functions.caller import language_of
+from functions.confirm_export import confirm_export
 from functions.errors import Defect, EngineError, InvalidRequest
 from functions.find_exports import find_exports
 from functions.list_claim_runs import list_claim_runs
@@ -21,6 +22,7 @@ from functions.show_claim_status import show_claim_status
 from functions.show_export_run import show_export_run
 from functions.sweep_exports import sweep_exports
 from functions.trigger_export import trigger_export
+from functions.void_export import void_export
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Endpoint:
 
 APP_ENDPOINTS: Final[dict[str, Endpoint]] = {
     "trigger_export": Endpoint("POST", trigger_export),
+    "confirm_export": Endpoint("POST", confirm_export),
+    "void_export": Endpoint("POST", void_export),
     "export_run": Endpoint("GET", show_export_run),
     "export_history": Endpoint("GET", list_export_runs),
     "claim_status": Endpoint("GET", show_claim_status),

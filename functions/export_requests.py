@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, ClassVar, Final, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -124,6 +124,30 @@ class FindExportRequest(_Request):
 
     organization_id: UUID
     q: SearchText
+
+
+class VoucherRequest(_Request):
+    """One voucher of the run, by our number."""
+
+    voucher_number: Annotated[int, Field(strict=True, ge=1, le=99_999_999)]
+    external_number: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    note: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+
+
+class ConfirmExportRequest(_Request):
+    """Without `vouchers` the whole run is meant. The database bounds how many there may be."""
+
+    run_id: UUID
+    outcome: Literal["imported", "booked", "refused"]
+    vouchers: Annotated[list[VoucherRequest], Field(min_length=1)] | None = None
+
+
+class VoidExportRequest(_Request):
+    """`imported`: the accounting system has the file, so that it needs one of reversals."""
+
+    run_id: UUID
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    imported: Annotated[bool, Field(strict=True)] = False
 
 
 def parsed(model: type[Asked], values: Mapping[str, object]) -> Asked:

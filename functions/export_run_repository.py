@@ -1,13 +1,14 @@
 """Export runs by identity: the repository interface, over the same SQL that the guard uses."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from functions.claim_status import ClaimStatus
+from functions.confirmation import Confirmation, ConfirmedVoucher
 from functions.export_history import HistoryFilter, HistoryPage
 from functions.export_run import (
     ClaimRun,
@@ -31,7 +32,13 @@ class _RunsOfClaim(Told):
     runs: tuple[ClaimRun, ...]
 
 
+class _RunTold(Told):
+    run: ExportRun
+
+
 _RUN = TypeAdapter(ExportRun)
+_RUN_TOLD = TypeAdapter(_RunTold)
+_CONFIRMATION = TypeAdapter(Confirmation)
 _CHANGE = TypeAdapter(StatusChange)
 _DETAILS = TypeAdapter(ExportRunDetails)
 _HISTORY = TypeAdapter(HistoryPage)
@@ -158,6 +165,31 @@ class ExportRunRepository:
         """Every run that the claim is or was in, deleted and voided runs included and marked."""
         arguments = {"p_claim_id": claim_id}
         return (await self._session.call("find_runs_by_claim_id", arguments, _RUNS_OF_CLAIM)).runs
+
+    async def confirm_export(
+        self, run_id: UUID, outcome: str, vouchers: Sequence[ConfirmedVoucher] | None = None
+    ) -> Confirmation:
+        """What the accounting system made of a run, or of single vouchers: all or none recorded.
+
+        Raises:
+            Refused: `vouchers_not_in_run`, `voucher_is_settled`, `illegal_transition`,
+                `run_has_reversal`, `claims_entered_again` or `not_allowed`.
+        """
+        told = None if vouchers is None else [asdict(voucher) for voucher in vouchers]
+        arguments = {"p_run_id": run_id, "p_outcome": outcome, "p_vouchers": told}
+        return await self._session.call("confirm_export", arguments, _CONFIRMATION)
+
+    async def void_export(self, run_id: UUID, reason: str) -> ExportRun:
+        """Takes a run back that was never imported; `voiding` while the sweep frees a large one.
+
+        Tried once: a second request is told that the run is voided already.
+
+        Raises:
+            Refused: `run_is_voided`, `run_was_imported`, `run_has_reversal`,
+                `claims_entered_again`, `run_unfinished` or `not_allowed`.
+        """
+        arguments = {"p_run_id": run_id, "p_reason": reason}
+        return (await self._session.call_once("void_export", arguments, _RUN_TOLD)).run
 
     async def delete_export_run(
         self, run_id: UUID, *, deleted_by: UUID | None = None, reason: str = "not stated"

@@ -24,6 +24,18 @@ async def trigger_export(request: Request) -> Response:
 
 
 @aio.http
+async def confirm_export(request: Request) -> Response:
+    """POST: what the accounting system made of a file."""
+    return await answer("confirm_export", request, SERVICES)
+
+
+@aio.http
+async def void_export(request: Request) -> Response:
+    """POST: take a completed run back."""
+    return await answer("void_export", request, SERVICES)
+
+
+@aio.http
 async def export_run(request: Request) -> Response:
     """GET: one run, with a link to its file."""
     return await answer("export_run", request, SERVICES)

@@ -1950,9 +1950,7 @@ begin
     perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
   end if;
   select l.* into v_lock from public.export_locks as l where l.organization_id = v_run.organization_id for update;
-  select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
-  -- A parked manual run still knows whoever recorded it: no successor ever works on it.
-  if p_fencing_token is not null and not (v_run.status = 'parked' and v_run.origin = 'manual' and v_run.fencing_token = p_fencing_token) then
+  if p_fencing_token is not null then
     return export_engine.hold_run(p_run_id, p_fencing_token);
   end if;
   if v_lock.run_id = p_run_id and v_lock.expires_at > clock_timestamp() then
@@ -1960,6 +1958,7 @@ begin
       409, 'run_locked', 'A worker holds this run.', 'Pass its fencing token, or wait until the lease is over.'
     );
   end if;
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
   return v_run;
 end;
 $$;
@@ -4569,7 +4568,7 @@ CREATE VIEW public.export_runs_stuck WITH (security_invoker='true') AS
     r.status,
     COALESCE(l.expires_at, r.parked_at, r.in_doubt_at, r.created_at) AS silent_since,
         CASE
-            WHEN ((r.status = 'parked'::text) AND (r.origin = 'manual'::text)) THEN 'Recorded by hand and not finished in time. Complete or fail it with update_export_run_status.'::text
+            WHEN ((r.status = 'parked'::text) AND (r.origin = 'manual'::text)) THEN 'Recorded by hand and not finished in time. Complete or fail it with update_export_run_status, without its token.'::text
             WHEN (r.status = 'parked'::text) THEN 'Gave up without progress; its claims are held. Mend the cause, then recover_export_run, or fail_export_run_by_admin.'::text
             WHEN (r.status = 'in_doubt'::text) THEN 'It is not known what the accounting system got. Ask it, then settle the run.'::text
             WHEN (r.status = 'pending'::text) THEN 'Created, never begun. Begin or fail it.'::text

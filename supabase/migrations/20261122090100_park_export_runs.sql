@@ -260,7 +260,7 @@ select
   coalesce(l.expires_at, r.parked_at, r.in_doubt_at, r.created_at) as silent_since,
   case
     when r.status = 'parked' and r.origin = 'manual'
-      then 'Recorded by hand and not finished in time. Complete or fail it with update_export_run_status.'
+      then 'Recorded by hand and not finished in time. Complete or fail it with update_export_run_status, without its token.'
     when r.status = 'parked'
       then 'Gave up without progress; its claims are held. Mend the cause, then recover_export_run, or fail_export_run_by_admin.'
     when r.status = 'in_doubt' then 'It is not known what the accounting system got. Ask it, then settle the run.'

@@ -209,36 +209,6 @@ comment on function export_engine.continue_export_release is
   'Lets the next page of claims of a failing run go that no worker holds; again while released is false. Definer, because no '
   'API role may write the tables.';
 
-create or replace function export_engine.hold_run_for_update(p_run_id uuid, p_fencing_token bigint)
-returns public.export_runs
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-declare
-  v_lock public.export_locks;
-  v_run public.export_runs;
-begin
-  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
-  if v_run.id is null then
-    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
-  end if;
-  select l.* into v_lock from public.export_locks as l where l.organization_id = v_run.organization_id for update;
-  select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
-  -- A parked manual run still knows whoever recorded it: no successor ever works on it.
-  if p_fencing_token is not null and not (v_run.status = 'parked' and v_run.origin = 'manual' and v_run.fencing_token = p_fencing_token) then
-    return export_engine.hold_run(p_run_id, p_fencing_token);
-  end if;
-  if v_lock.run_id = p_run_id and v_lock.expires_at > clock_timestamp() then
-    perform export_engine.refuse(
-      409, 'run_locked', 'A worker holds this run.', 'Pass its fencing token, or wait until the lease is over.'
-    );
-  end if;
-  return v_run;
-end;
-$$;
-
 create or replace function export_engine.update_export_run_status(
   p_run_id uuid,
   p_status text,

@@ -302,7 +302,7 @@ class ExportModel:
         """The sweep lets the next page go."""
         if self.holder is run and self.is_live:
             raise RefusedError("run_locked")
-        if run.status not in {"releasing", "failed"}:
+        if run.status not in {"releasing", "failed", "voided"}:
             raise RefusedError("illegal_transition")
         if run.status == "releasing":
             self.release_page(run)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 # Floors of functions/: a module imports from lower floors only.
 FLOORS = [
     {"settings", "language", "log", "hashed_file", "export_run"},
-    {"errors", "export_history", "claim_status"},
+    {"errors", "export_history", "claim_status", "confirmation"},
     {
         "found_exports",
         "caller",
@@ -46,6 +46,8 @@ FLOORS = [
     {"services"},
     {
         "trigger_export",
+        "confirm_export",
+        "void_export",
         "show_export_run",
         "list_export_runs",
         "show_claim_status",

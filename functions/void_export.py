@@ -1,0 +1,22 @@
+"""POST: an admin takes a completed run back."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from functions.caller import language_of, user_token
+from functions.export_requests import VoidExportRequest, parsed
+from functions.json_body import read_json_object
+from functions.outcome_answer import outcome_response, voided_response
+from functions.services import Services
+
+
+async def void_export(request: Request, services: Services) -> JSONResponse:
+    """Not imported: the claims are free again. Imported: a file of reversals is made."""
+    token, language = user_token(request), language_of(request)
+    body = await read_json_object(request, services.settings.export_body_limit)
+    asked = parsed(VoidExportRequest, body)
+    if asked.imported:
+        reversal = await services.engine.reverse(asked.run_id, asked.reason, token=token)
+        return outcome_response(reversal, (), language)
+    run = await services.runs_as_user(token).void_export(asked.run_id, asked.reason)
+    return voided_response(run, language)
