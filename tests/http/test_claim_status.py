@@ -147,9 +147,13 @@ def test_foreign_and_unknown_claims_look_alike(
         ("", "invalid_request", "claim_id"),
         ("claim_id=", "invalid_request", "claim_id"),
         ("claim_id=12", "invalid_request", "claim_id"),
-        (f"claim_id={uuid4()}&claim_id=x", "invalid_request", "claim_id"),
-        (f"claim_id={uuid4()}&run_id={uuid4()}", "invalid_request", "run_id"),
-        ("&".join(f"claim_id={uuid4()}" for _ in range(201)), "claim_ids_out_of_range", "claim_id"),
+        (f"claim_id={UUID(int=1)}&claim_id=x", "invalid_request", "claim_id"),
+        (f"claim_id={UUID(int=1)}&run_id={UUID(int=2)}", "invalid_request", "run_id"),
+        (
+            "&".join(f"claim_id={UUID(int=number)}" for number in range(201)),
+            "claim_ids_out_of_range",
+            "claim_id",
+        ),
     ],
     ids=["none", "empty", "no uuid", "second", "unknown field", "too many"],
 )
