@@ -122,7 +122,8 @@ def test_two_sweeps_at_once_finish_each_run_once(
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(sweep, [sweeper] * 4))
 
-    assert sum(outcome.get("completed", 0) for outcome in outcomes) == 8
+    # More where a lease of another test's run ends just now; of these eight, each by one attempt.
+    assert sum(outcome.get("completed", 0) for outcome in outcomes) >= 8
     assert [runs_of(organisation) for organisation in organisations] == [[("completed", 2)]] * 8
 
 
@@ -154,7 +155,8 @@ def test_a_run_that_no_sweep_gets_on_with_is_parked_and_recovered(
         take_over_and_die(organisation)
     organisation.expire_lease()
 
-    assert sweep(sweeper) == {"parked": 1}
+    assert sweep(sweeper)["parked"] >= 1
+    assert runs_of(organisation) == [("parked", 5)]
     same_key = coordinator.trigger(organisation, "key-1")
     assert (same_key.status_code, same_key.json()["code"]) == (409, "run_parked")
     assert same_key.json()["run_id"] == run_id
@@ -168,7 +170,7 @@ def test_a_run_that_no_sweep_gets_on_with_is_parked_and_recovered(
     other = organisation.add_claim()
     assert coordinator.trigger(organisation).status_code == 201
     organisation.execute("select public.recover_export_run(%s, 'Mended', 'Kari')", run_id)
-    assert sweep(sweeper) == {"completed": 1}
+    assert sweep(sweeper)["completed"] >= 1
     assert {claim: len(runs) for claim, runs in organisation.live_memberships().items()} == {
         held: 1,
         other: 1,
