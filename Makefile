@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCAL := .local
-CHECKED := $(wildcard exporters functions stack demo tests)
+CHECKED := $(wildcard exporters functions cli stack demo tests)
 
 # Settings of the caller that would install somewhere else than into this checkout.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_REQUIREMENT PIP_CONSTRAINT PIP_NO_DEPS

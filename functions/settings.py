@@ -1,5 +1,6 @@
 """What a process must know before it serves: read once, complete, or the process does not start."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, TypeAdapter, model_validator
@@ -61,6 +62,9 @@ class Settings(BaseSettings):
         return self
 
 
-def load_settings() -> Settings:
-    """Raises pydantic.ValidationError naming every missing or malformed variable."""
-    return Settings()
+def load_settings(beside: Path | None = None) -> Settings:
+    """Of the environment; what it lacks, of the file `beside` (NAME=value lines), if it is there.
+
+    Raises pydantic.ValidationError naming every missing or malformed variable.
+    """
+    return Settings(_env_file=beside)

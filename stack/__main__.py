@@ -21,6 +21,8 @@ HOME = CHECKOUT / ".local" / "stack"
 LOG = HOME / "stack.log"
 LOCK = HOME / "lock"
 ADDRESSES = HOME / "addresses"
+# For the command line: what functions are told when they are deployed.
+ENVIRONMENT = HOME / "environment"
 START_SECONDS = 120
 # Deployed, once a minute is enough; here somebody may be watching.
 SWEEP_SECONDS = 15
@@ -81,11 +83,16 @@ def supervise() -> None:
         signal.signal(number, lambda *_: stopping.set())
     ADDRESSES.unlink(missing_ok=True)
     with _only_one(), EmbeddedStack(HOME, sweep_seconds=SWEEP_SECONDS) as stack:
+        ENVIRONMENT.touch(mode=0o600)
+        ENVIRONMENT.write_text(
+            "".join(f"{name}={value}\n" for name, value in stack.functions_environment.items())
+        )
         draft = ADDRESSES.with_suffix(".draft")
         draft.write_text(_describe(stack) + "\n")
         draft.replace(ADDRESSES)
         stopping.wait()
         ADDRESSES.unlink()
+        ENVIRONMENT.unlink()
 
 
 def up() -> None:

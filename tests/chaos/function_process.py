@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped] # comes with the Postgres wheel
+import psutil
 
 from stack.errors import StackError
 from stack.functions_server import FunctionsServer

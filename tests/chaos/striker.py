@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import psutil  # type: ignore[import-untyped] # comes with the Postgres wheel
+import psutil
 
 from stack.embedded_stack import EmbeddedStack
 from stack.errors import StackError

@@ -1,0 +1,18 @@
+"""`python -m cli COMMAND`: what admins do beside the app and the dashboard."""
+
+import typer
+
+app = typer.Typer(
+    help="What admins do beside the app and the dashboard. Acts with the secret key.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Make every command a sub-command, be there one or many."""
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m cli")
