@@ -431,6 +431,30 @@ CATALOGUE: dict[str, Entry] = {
         ),
         Sentence(nb="Finn kjøringen i historikken.", en="Find the run in the history."),
     ),
+    "line_not_found": Entry(
+        404,
+        Sentence(
+            nb="Ingen bilag står på denne linjen i filen.",
+            en="No voucher stands on this line of the file.",
+        ),
+        Sentence(
+            nb="Tell linjene fra 1, med overskriften, slik en editor viser dem.",
+            en="Count the lines from 1, the header included, as an editor shows them.",
+        ),
+        "line",
+    ),
+    "lines_not_recorded": Entry(
+        404,
+        Sentence(
+            nb="For denne kjøringen er det ikke notert hvilke linjer bilagene står på.",
+            en="For this run nobody wrote down which lines its vouchers stand on.",
+        ),
+        Sentence(
+            nb="Søk etter bilagsnummeret eller kravnummeret som står på linjen.",
+            en="Search for the voucher number or the claim number that stands on the line.",
+        ),
+        "line",
+    ),
     "claim_not_found": Entry(
         404,
         Sentence(
@@ -576,6 +600,30 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _ASK_ADMIN,
     ),
+    "organization_held": Entry(
+        409,
+        Sentence(
+            nb="En administrator har stanset organisasjonens eksporter inntil videre.",
+            en="An administrator has put the organisation's exports on hold.",
+        ),
+        Sentence(
+            nb="Se begrunnelsen. Eksporter på nytt når administratoren har åpnet for det igjen.",
+            en="See the reason. Export again when the administrator has lifted the hold.",
+        ),
+    ),
+    "organization_not_found": Entry(
+        404,
+        Sentence(nb="Organisasjonen finnes ikke.", en="The organisation does not exist."),
+        _CORRECT,
+    ),
+    "claims_not_found": Entry(
+        404,
+        Sentence(
+            nb="Minst ett av kravene finnes ikke, eller du har ikke tilgang til det.",
+            en="At least one of the claims does not exist, or you have no access to it.",
+        ),
+        _CORRECT,
+    ),
     "run_is_voided": Entry(
         409,
         Sentence(
@@ -598,6 +646,74 @@ CATALOGUE: dict[str, Entry] = {
             en="The run is not finished and cannot be deleted.",
         ),
         _REOPEN,
+    ),
+    "retention_not_over": Entry(
+        403,
+        Sentence(
+            nb="Bokføringsreglene krever at kjøringen oppbevares lenger.",
+            en="The bookkeeping rules demand that the run is kept longer.",
+        ),
+        Sentence(
+            nb="Vent til datoen er passert. Kjøringen kan skjules i listene nå.",
+            en="Wait until the date has passed. The run can be hidden from the lists now.",
+        ),
+    ),
+    "deletion_not_confirmed": Entry(
+        403,
+        Sentence(
+            nb="Bekreftelsen nevner ikke organisasjonen og kjøringens nummer.",
+            en="The confirmation does not name the organisation and the run's number.",
+        ),
+        Sentence(
+            nb="Skriv organisasjonens navn, et mellomrom og nummeret.",
+            en="Write the organisation's name, a space and the number.",
+        ),
+    ),
+    "run_not_hidden": Entry(
+        409,
+        Sentence(nb="Kjøringen står fortsatt i listene.", en="The run still stands in the lists."),
+        Sentence(
+            nb="Ta den ut av listene først, og slett den så for godt.",
+            en="Take it out of the lists first, then delete it for good.",
+        ),
+    ),
+    "claims_still_approved": Entry(
+        409,
+        Sentence(
+            nb="Krav i kjøringen er fortsatt godkjent, og ville blitt eksportert på nytt.",
+            en="Claims of the run are still approved, and would be exported again.",
+        ),
+        Sentence(
+            nb="Avslutt eller fjern kravene i appen først.",
+            en="Close or remove the claims in the app first.",
+        ),
+    ),
+    "run_is_reversal": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen reverserer en annen, og de to hører sammen.",
+            en="The run takes another one back, and the two belong together.",
+        ),
+        Sentence(nb="Slett kjøringen som den reverserer.", en="Delete the run that it takes back."),
+    ),
+    "claims_not_erasable": Entry(
+        422,
+        Sentence(
+            nb="Noen av kravene trenger fortsatt tekstene sine: de er ikke ferdig eksportert.",
+            en="Some of the claims still need their texts: they are not finally exported.",
+        ),
+        Sentence(
+            nb="Eksporter kravene først, eller avslutt dem. Ingenting ble slettet.",
+            en="Export the claims first, or close them. Nothing was erased.",
+        ),
+    ),
+    "erasure_out_of_range": Entry(
+        400,
+        Sentence(
+            nb="Personopplysninger slettes for 1 til 2000 krav om gangen.",
+            en="Personal data is erased for 1 to 2,000 claims at a time.",
+        ),
+        Sentence(nb="Send de andre kravene etterpå.", en="Send the other claims afterwards."),
     ),
     "run_not_sealed": Entry(
         409,

@@ -13,6 +13,7 @@ from tests.database.bookkeeper import Bookkeeper, vouchers
 from tests.organisation import Organisation, begin, complete
 
 ENGINE_TABLES = [
+    "export_run_pages",
     "export_targets",
     "export_posting_rules",
     "export_counters",
@@ -22,8 +23,12 @@ ENGINE_TABLES = [
     "export_run_events",
     "export_confirmations",
     "export_holds",
+    "export_deleted_runs",
+    "export_erasures",
 ]
 READABLE = [
+    "export_run_pages",
+    "export_run_breakdown",
     "organizations",
     "organization_members",
     "expense_claims",
@@ -39,6 +44,7 @@ READABLE = [
     "export_run_overview",
     "export_runs_today",
     "claim_export_status",
+    "export_holds_standing",
 ]
 STAFF = ["coordinator", "accountant", "admin"]
 
@@ -187,8 +193,15 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "export_engine.document_changes",
         "export_engine.run_in_short",
         "export_engine.membership_in_short",
+        "export_engine.lines_of",
+        "public.find_claim_at_line",
         "export_engine.left_out_causes",
         "export_engine.page_size",
+        "export_engine.fiscal_year_end",
+        "export_engine.retention_ends",
+        "export_engine.erased_text",
+        "export_engine.erased_document",
+        "export_engine.comparable_document",
     }
     guard = {
         "begin_export_as_service",
@@ -211,8 +224,14 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
     books = {
         f"{schema}.{name}"
         for schema in ("public", "export_engine")
-        for name in ("confirm_export", "void_export", "reverse_export")
+        for name in ("confirm_export", "void_export", "reverse_export", "erase_claimant")
     }
+    holds = {
+        f"{schema}.{name}"
+        for schema in ("public", "export_engine")
+        for name in ("hold_exports", "hold_claims", "lift_export_hold")
+    }
+    books |= holds
     assert executable["authenticated"] == shared | books | {
         "public.begin_export",
         "export_engine.begin_export",
