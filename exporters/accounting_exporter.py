@@ -55,6 +55,19 @@ class AccountingExporter(ABC):
     def finish(self) -> bytes:
         """Give what closes the file; empty if no voucher got into it."""
 
+    @property
+    def shown_dimensions(self) -> tuple[str, ...]:
+        """The dimensions that stand in the file, by name: totals tell no others apart."""
+        return self.settings.dimension_order
+
+    def lines(self) -> range | None:
+        """Give the lines of the file on which the voucher rendered last stands.
+
+        The first line of the file is 1, a header counts, as an editor numbers them. None for a
+        format in which a line number leads nobody to a voucher, such as JSON in one line.
+        """
+        return None
+
     def notices(self) -> tuple[Notice, ...]:
         """Count the texts that were altered to fit; none, unless a format says otherwise."""
         return ()

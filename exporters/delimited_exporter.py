@@ -6,7 +6,7 @@ from typing import ClassVar, Generic, TypeVar
 from exporters.accounting_exporter import AccountingExporter
 from exporters.configuration import FrozenConfiguration
 from exporters.delimited_writer import DelimitedWriter
-from exporters.layout import Layout
+from exporters.layout import Layout, PathSource
 from exporters.master_data import MasterData
 from exporters.notice import Notice
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
@@ -21,6 +21,7 @@ SettingsT = TypeVar("SettingsT", bound=ExporterSettings)
 _NEEDED_COLUMNS = ("line.account_code", "line.amount", "voucher.posting_date")
 _VOUCHER_NUMBERS = ("voucher.number", "voucher.document_number")
 _CLAIM_NUMBERS = ("claim.claim_number", "line.reference")
+_DIMENSION = "line.dimensions."
 
 
 class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
@@ -53,6 +54,7 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
             raise ConfigurationInvalid(problems)
         sources = Sources(run, self._settings.model_dump(), self._settings.dimension_order)
         self._writer = DelimitedWriter(self._layout, sources)
+        self._shown_dimensions = _shown_dimensions(self._layout, sources)
         self._master_data = MasterData(self._settings)
 
     @property
@@ -64,6 +66,11 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
     def layout(self) -> dict[str, object]:
         """The layout in full, with the dialect that the settings chose."""
         return self._layout.model_dump(mode="json")
+
+    @property
+    def shown_dimensions(self) -> tuple[str, ...]:
+        """The dimensions that a column shows."""
+        return self._shown_dimensions
 
     def check(self, voucher: Voucher) -> tuple[Problem, ...]:
         """List what the master data, the target and the columns say against a voucher."""
@@ -78,6 +85,10 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
     def finish(self) -> bytes:
         """Give nothing: a delimited file needs no trailer."""
         return b""
+
+    def lines(self) -> range | None:
+        """Give a line for each journal line: nothing in a delimited file of ours breaks a line."""
+        return self._writer.lines
 
     def notices(self) -> tuple[Notice, ...]:
         """Count the texts that were altered to fit, per column."""
@@ -95,6 +106,16 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
         """Check what only this format knows about vouchers."""
         del voucher
         return ()
+
+
+def _shown_dimensions(layout: Layout, sources: Sources) -> tuple[str, ...]:
+    paths = [
+        sources.named(column.source.path)
+        for column in layout.columns
+        if isinstance(column.source, PathSource)
+    ]
+    shown = [path.removeprefix(_DIMENSION) for path in paths if path.startswith(_DIMENSION)]
+    return tuple(dict.fromkeys(shown))
 
 
 def _with_dialect_of(settings: ExporterSettings, layout: Layout) -> Layout:

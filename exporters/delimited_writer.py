@@ -33,6 +33,8 @@ class _Field(NamedTuple):
 class DelimitedWriter:
     """The state of one file: what has been started, and what was altered.
 
+    `lines` are those of the voucher written last, the file's first line being 1; None before it.
+
     Columns that no line changes are written once, when the writer is made; so a setting that
     cannot stand in its column is found before any claim.
 
@@ -48,6 +50,9 @@ class DelimitedWriter:
         self._after = self._compile(layout, sources)
         self._opening = self._open(layout)
         self._started = False
+        # The header is on the first line.
+        self._next_line = self._opening.count(b"\n") + 1
+        self.lines: range | None = None
         self._notices: dict[Alteration, Notice] = {}
 
     def check(self, voucher: Voucher) -> tuple[Problem, ...]:
@@ -76,6 +81,8 @@ class DelimitedWriter:
             raise ClaimUnusable(problems) from refusal
         for alteration in altered:
             self._note(alteration, voucher)
+        self.lines = range(self._next_line, self._next_line + len(records))
+        self._next_line = self.lines.stop
         if self._started:
             return data
         self._started = True

@@ -10,6 +10,7 @@ class ProblemCode(StrEnum):
 
     # of a claim
     DOCUMENT_INVALID = "document_invalid"
+    NATIONAL_IDENTITY_NUMBER = "national_identity_number"
     AMOUNT_NOT_EXACT = "amount_not_exact"
     NO_LINES = "no_lines"
     ZERO_AMOUNT_LINE = "zero_amount_line"

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from exporters.breakdown import Breakdown
 from exporters.claim import Claim, Member
 from exporters.configuration import FrozenConfiguration
+from exporters.national_identity_number import identity_number_problems
 from exporters.notice import Notice
+from exporters.page_lines import PageLines
 from exporters.posting_rules import PostingRules
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, LeftOut, Problem, ProblemCode
 from exporters.registry import exporter_for
@@ -25,7 +28,7 @@ __all__ = [
     "RunRenderer",
 ]
 
-RENDERER_VERSION: Final = "1"
+RENDERER_VERSION: Final = "2"
 """Written on every run: the same version makes the same bytes of the same members.
 
 Raise it whenever any file that could be made before would come out with other bytes: a changed
@@ -74,6 +77,8 @@ class RunRenderer:
         self._voucher_count = 0
         self._line_count = 0
         self._totals: dict[str, Decimal] = {}
+        self._breakdown = Breakdown(self._exporter.shown_dimensions)
+        self._lines: list[tuple[int, range]] = []
         self.left_out: list[LeftOut] = []
 
     @property
@@ -102,6 +107,7 @@ class RunRenderer:
         Raises:
             MembersOutOfOrderError: a position is not above the one before it.
         """
+        self._lines = []
         return b"".join(self._render_member(member) for member in members)
 
     def finish(self) -> bytes:
@@ -112,6 +118,23 @@ class RunRenderer:
         """Hand over the claims left out since the last call, and forget them."""
         taken, self.left_out = self.left_out, []
         return taken
+
+    def page_lines(self) -> PageLines | None:
+        """Tell where the vouchers of the page rendered last stand.
+
+        None if it has none, or if the format's lines lead nobody to a voucher.
+        """
+        if not self._lines:
+            return None
+        return PageLines(
+            positions=tuple(position for position, _ in self._lines),
+            first_lines=tuple(lines.start for _, lines in self._lines),
+            last_line=self._lines[-1][1].stop - 1,
+        )
+
+    def breakdown(self) -> Breakdown:
+        """Sum what is in the file so far, per account, dimensions and currency."""
+        return self._breakdown
 
     def notices(self) -> tuple[Notice, ...]:
         """Count the texts that were altered to fit; empty for a format that alters none."""
@@ -134,12 +157,15 @@ class RunRenderer:
         self._last_position = member.position
         try:
             claim = _claim_of(member)
+            _check_texts(member, claim)
             voucher = self._posting_rules.voucher(member, claim)
             data = self._exporter.render(voucher)
         except ClaimUnusable as unusable:
             self.left_out.append(_left_out(member, unusable.problems[0]))
             return b""
         self._count(claim, voucher)
+        if lines := self._exporter.lines():
+            self._lines.append((member.position, lines))
         return data
 
     def _count(self, claim: Claim, voucher: Voucher) -> None:
@@ -148,6 +174,7 @@ class RunRenderer:
         total = self._totals.get(claim.currency, Decimal("0.00"))
         amount = claim.total if voucher.kind == "entry" else -claim.total
         self._totals[claim.currency] = total + amount
+        self._breakdown.add(voucher)
 
 
 def _claim_of(member: Member) -> Claim:
@@ -156,6 +183,12 @@ def _claim_of(member: Member) -> Claim:
         message = "The claim document belongs to another claim."
         raise ClaimUnusable((Problem(ProblemCode.DOCUMENT_INVALID, "claim_id", message),))
     return claim
+
+
+def _check_texts(member: Member, claim: Claim) -> None:
+    # What is in the books already must be possible to take back, whatever its texts hold.
+    if member.kind == "entry" and (problems := identity_number_problems(claim)):
+        raise ClaimUnusable(problems)
 
 
 def _left_out(member: Member, problem: Problem) -> LeftOut:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from functions.export_run import RunStatus, Told
+from functions.export_run import Lines, RunStatus, Told
 
 
 class ClaimState(StrEnum):
@@ -70,6 +70,7 @@ class Change(Told):
 class ClaimStatus(Told):
     """One claim's standing. Of an unknown claim there is only the id that was asked for.
 
+    `lines` is null, too, for files whose lines nobody wrote down. `backfilled`: exported by hand.
     `changed_since_export` compares with what was frozen, and is null where nothing is frozen.
     """
 
@@ -80,6 +81,8 @@ class ClaimStatus(Told):
     file_name: str | None = None
     file_sha256: str | None = None
     voucher_number: int | None = None
+    lines: Lines | None = None
+    backfilled: bool = False
     reason: Reason | None = None
     changed_since_export: bool | None = None
     no_longer_approved: bool = False

@@ -48,7 +48,13 @@ _SECONDS_FOR_A_RENEWAL: Final = 5
 _SECONDS_TO_LET_GO: Final = 3
 # Ends of an attempt that say nothing about the run: it does not come nearer to being parked.
 _BLAMELESS: Final = frozenset(
-    {"database_unavailable", "storage_unavailable", "service_misconfigured", "role_revoked"}
+    {
+        "database_unavailable",
+        "storage_unavailable",
+        "service_misconfigured",
+        "role_revoked",
+        "organization_held",
+    }
 )
 
 
@@ -208,11 +214,18 @@ class ExportEngine:
             async with _meanwhile(self._page_after(page, position, granted)) as following:
                 await asyncio.to_thread(rendering.write, page.claims)
             page = following.result()
-            # What the last page leaves out goes along with complete.
-            if page is not None and (untold := rendering.take_untold()):
-                await self._guard.leave_out(granted.run.run_id, granted.fencing_token, untold)
+            # What is to be said of the last page goes along with complete.
+            if page is not None:
+                await self._settle(rendering, granted)
         await asyncio.to_thread(rendering.finish)
         return rendering
+
+    async def _settle(self, rendering: RunRendering, granted: Granted) -> None:
+        left_out, lines = rendering.take_untold(), rendering.page_lines()
+        if left_out or lines:
+            await self._guard.settle_page(
+                granted.run.run_id, granted.fencing_token, left_out=left_out, lines=lines
+            )
 
     async def _page_after(self, page: Page, position: int, granted: Granted) -> Page | None:
         if page.last_page:

@@ -4,7 +4,7 @@ Every write after begin carries the fencing token; the database refuses an old o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from exporters.claim import Member
+from exporters.page_lines import PageLines
 from exporters.run_renderer import RENDERER_VERSION
 from functions.export_run import ExportFile, ExportRun, LeftOutClaim, RunStatus, Told
 from functions.supabase_connection import SupabaseConnection
@@ -119,6 +120,8 @@ class FileSummary:
     """What the file holds, for the database to compare with what the pages reserved.
 
     `notices` count the texts that were altered to fit; they are kept with the completion.
+    `breakdown` is what it books per account; `lines` are those of its last page, and None when the
+    format's lines lead nobody to a voucher.
     """
 
     claim_count: int
@@ -128,6 +131,8 @@ class FileSummary:
     renderer_version: str
     layout: Mapping[str, object]
     notices: Sequence[Mapping[str, object]] = ()
+    breakdown: Mapping[str, object] | None = None
+    lines: PageLines | None = None
 
 
 Begun = Granted | Found | Busy | NothingToExport
@@ -218,11 +223,23 @@ class ExportGuard:
         session = self._connection.as_service()
         await session.call_once("release_export_lock", arguments, _RUN_TOLD)
 
-    async def leave_out(
-        self, run_id: UUID, fencing_token: int, left_out: Sequence[LeftOutClaim]
+    async def settle_page(
+        self,
+        run_id: UUID,
+        fencing_token: int,
+        *,
+        left_out: Sequence[LeftOutClaim],
+        lines: PageLines | None,
     ) -> ExportRun:
-        """Releases claims that are in no file; at most a page of them, saying it twice is fine."""
-        arguments = {**_held(run_id, fencing_token), "p_left_out": _reasons(left_out)}
+        """After each page but the last: what is in no file is released, and the lines are kept.
+
+        At most a page of claims; saying it twice is fine.
+        """
+        arguments = {
+            **_held(run_id, fencing_token),
+            "p_left_out": _reasons(left_out),
+            "p_lines": _lines(lines),
+        }
         session = self._connection.as_service()
         return (await session.call("leave_out_export_claims", arguments, _RUN_TOLD)).run
 
@@ -309,7 +326,13 @@ def _summary(summary: FileSummary) -> dict[str, object]:
         "renderer_version": summary.renderer_version,
         "layout": summary.layout,
         "notices": list(summary.notices),
+        "breakdown": summary.breakdown,
+        "lines": _lines(summary.lines),
     }
+
+
+def _lines(lines: PageLines | None) -> dict[str, object] | None:
+    return asdict(lines) if lines else None
 
 
 def _reasons(left_out: Sequence[LeftOutClaim]) -> list[dict[str, object]]:

@@ -70,9 +70,10 @@ class TriggerExportRequest(_Request):
 
 
 class ExportRunRequest(_Request):
-    """One run."""
+    """One run, and a line of its file whose claim is wanted."""
 
     run_id: UUID
+    line: WholeNumber | None = None
 
 
 class ExportHistoryRequest(_Request):

@@ -126,9 +126,28 @@ class LeftOutCause(Told):
     count: int
 
 
+class BreakdownGroup(Told):
+    """What a file books on an account with these dimensions; without account it is the rest."""
+
+    account_code: str | None
+    dimensions: Mapping[str, str] | None
+    currency: str
+    debit: Decimal
+    credit: Decimal
+    line_count: int
+
+
+class Breakdown(Told):
+    """What a file books; `cut` when there were more groups than are kept apart."""
+
+    groups: tuple[BreakdownGroup, ...]
+    cut: bool
+
+
 class ExportRunDetails(Told):
     """A run with what happened to it and which claims it had to leave out.
 
+    `breakdown` is null before there is a file, and for files of older versions.
     `configuration` is what was frozen into the run, for accountants and admins; null for others.
     """
 
@@ -136,6 +155,7 @@ class ExportRunDetails(Told):
     events: tuple[ExportEvent, ...]
     left_out: tuple[LeftOutClaim, ...]
     left_out_causes: tuple[LeftOutCause, ...] = ()
+    breakdown: Breakdown | None = None
     configuration: Mapping[str, JsonValue] | None = None
 
 
@@ -145,13 +165,21 @@ class StatusChange(ExportRun):
     fencing_token: int | None = None
 
 
+class Lines(Told):
+    """First and last line of a voucher in its file; the file's first line is 1, header or not."""
+
+    first: int
+    last: int
+
+
 class Membership(Told):
-    """What a claim is, or was, in a run."""
+    """What a claim is, or was, in a run; `lines` are null where nobody wrote them down."""
 
     position: int
     kind: Literal["entry", "reversal"]
     generation: int
     voucher_number: int | None
+    lines: Lines | None = None
     outcome: str | None
     reason_code: str | None
     reserved_at: datetime

@@ -18,7 +18,7 @@ from functions.export_run import (
     StatusChange,
     Told,
 )
-from functions.found_exports import FoundExports
+from functions.found_exports import ClaimAtLine, FoundExports
 from functions.supabase_connection import SupabaseSession
 
 _EVERY_RUN: Final = HistoryFilter()
@@ -45,6 +45,7 @@ _HISTORY = TypeAdapter(HistoryPage)
 _RUNS_OF_CLAIM = TypeAdapter(_RunsOfClaim)
 _STATUSES = TypeAdapter(_Statuses)
 _FOUND = TypeAdapter(FoundExports)
+_CLAIM_AT_LINE = TypeAdapter(ClaimAtLine)
 
 
 class ExportRunRepository:
@@ -152,6 +153,14 @@ class ExportRunRepository:
         """
         arguments = {"p_organization_id": org_id, "p_text": text}
         return await self._session.call("find_exports", arguments, _FOUND)
+
+    async def find_claim_at_line(self, run_id: UUID, line_number: int) -> ClaimAtLine:
+        """The claim behind a line of the run's file, counted from 1 with its header.
+
+        Raises Refused `run_not_found`, `line_not_found` or `lines_not_recorded`.
+        """
+        arguments = {"p_run_id": run_id, "p_line_number": line_number}
+        return await self._session.call("find_claim_at_line", arguments, _CLAIM_AT_LINE)
 
     async def get_export_run_by_id(self, run_id: UUID) -> ExportRun:
         """Raises Refused `run_not_found`."""

@@ -4,13 +4,13 @@ from typing import Literal
 from uuid import UUID
 
 from functions.claim_status import MembershipInShort
-from functions.export_run import ExportRun, Told
+from functions.export_run import ExportRun, Membership, Told
 
 
 class FoundRun(ExportRun):
     """A run, and by what it was found."""
 
-    found_by: tuple[Literal["run_number", "file_name", "file_sha256"], ...]
+    found_by: tuple[Literal["run_number", "file_name", "manual_file_name", "file_sha256"], ...]
 
 
 class FoundClaim(MembershipInShort):
@@ -18,7 +18,16 @@ class FoundClaim(MembershipInShort):
 
     claim_id: UUID
     claim_number: str | None
-    found_by: tuple[Literal["voucher_number", "claim_number"], ...]
+    found_by: tuple[Literal["voucher_number", "claim_number", "external_number"], ...]
+
+
+class ClaimAtLine(Membership):
+    """The claim behind a line of a file; `voucher_line` is the line within its voucher, from 1."""
+
+    line_number: int
+    voucher_line: int
+    claim_id: UUID
+    claim_number: str | None
 
 
 class FoundExports(Told):

@@ -43,6 +43,16 @@ _PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
         Sentence(nb="Kravet kan ikke leses.", en="The claim cannot be read."),
         _SUPPORT,
     ),
+    "national_identity_number": (
+        Sentence(
+            nb="En tekst inneholder et fødselsnummer eller D-nummer, og det skal ikke i regnskapet.",
+            en="A text holds a national identity number, which does not belong in the books.",
+        ),
+        Sentence(
+            nb="Den som sendte inn kravet, må fjerne nummeret, og det må godkjennes på nytt.",
+            en="Whoever submitted the claim must remove the number, and it must be approved again.",
+        ),
+    ),
     "amount_not_exact": (
         Sentence(
             nb="Et beløp har brøkdeler av øre, eller er for stort.",
@@ -213,6 +223,7 @@ _OF_A_VALUE: Final = frozenset(
         "value_too_long",
         "forbidden_character",
         "text_not_encodable",
+        "national_identity_number",
     }
 )
 _CLAIMANTS_TEXT: Final = re.compile(r"purpose|claimant\.name|lines\[\d+\]\.(?:description|unit)")

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
+from exporters.breakdown import BreakdownGroup
 from exporters.claim import Member
 from exporters.configuration import FrozenConfiguration
+from exporters.page_lines import PageLines
 from exporters.problem import ConfigurationInvalid
 from exporters.run_context import RunContext
 from exporters.run_renderer import RENDERER_VERSION, RunRenderer
@@ -54,9 +56,13 @@ class RunRendering:
         untold, self._untold = self._untold, []
         return untold
 
+    def page_lines(self) -> PageLines | None:
+        """Where the vouchers of the page written last stand."""
+        return self._renderer.page_lines()
+
     def summary(self) -> FileSummary:
-        """What the file holds."""
-        told = self._renderer.summary()
+        """What the file holds, with the lines of the last page."""
+        told, breakdown = self._renderer.summary(), self._renderer.breakdown()
         return FileSummary(
             claim_count=told.claim_count,
             voucher_count=told.voucher_count,
@@ -65,6 +71,11 @@ class RunRendering:
             renderer_version=RENDERER_VERSION,
             layout=self._renderer.layout,
             notices=[asdict(notice) for notice in self._renderer.notices()],
+            breakdown={
+                "groups": [_group(group) for group in breakdown.groups()],
+                "cut": breakdown.is_cut,
+            },
+            lines=self.page_lines(),
         )
 
     def file(self) -> ExportFile:
@@ -94,6 +105,11 @@ class RunRendering:
 
     def _failed(self, code: str) -> RunFailed:
         return RunFailed(code, run_id=self._run.run_id, left_out=self.left_out, untold=self._untold)
+
+
+def _group(group: BreakdownGroup) -> dict[str, object]:
+    amounts = {"debit": str(group.debit), "credit": str(group.credit)}
+    return {**group._asdict(), **amounts}
 
 
 def _unusable(run: ExportRun, invalid: ConfigurationInvalid) -> RunFailed:

@@ -14,18 +14,26 @@ from functions.services import Services
 
 
 async def show_export_run(request: Request, services: Services) -> JSONResponse:
-    """`download` is null while there is no file that this caller may read."""
+    """`download` is null while there is no file that this caller may read.
+
+    With `line` in the question there is `claim_at_line`, or the whole is answered 404.
+    """
     token, language = user_token(request), language_of(request)
     asked = parsed_query(ExportRunRequest, request)
-    details = await services.runs_as_user(token).get_export_run_details(asked.run_id)
-    content = {
+    runs = services.runs_as_user(token)
+    details = await runs.get_export_run_details(asked.run_id)
+    content: dict[str, object] = {
         "run": run_json(details.run),
         "events": [event.model_dump(mode="json") for event in details.events],
         "left_out": left_out_json(details.left_out, language),
         "left_out_causes": causes_json(details.left_out_causes, language),
+        "breakdown": details.breakdown.model_dump(mode="json") if details.breakdown else None,
         "configuration": details.configuration,
         "download": await _download(details.run, token, services),
     }
+    if asked.line is not None:
+        claim = await runs.find_claim_at_line(asked.run_id, asked.line)
+        content["claim_at_line"] = claim.model_dump(mode="json")
     headers = {"Content-Language": language.value, "Cache-Control": "no-store"}
     return JSONResponse(content, headers=headers)
 

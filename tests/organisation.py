@@ -262,6 +262,38 @@ def summary_of(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "totals": {currency: str(total) for currency, total in totals.items()},
         "renderer_version": "1",
         "layout": {"name": "test"},
+        "breakdown": breakdown_of(claims),
+        "lines": lines_of(claims),
+    }
+
+
+def breakdown_of(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a renderer would report of accounts: one for all expenses, one for what is owed."""
+    groups = []
+    for currency in sorted({claim["document"]["currency"] for claim in claims}):
+        documents = [c["document"] for c in claims if c["document"]["currency"] == currency]
+        total = sum(Decimal(document["total"]) for document in documents)
+        expense, owed = ("debit", "credit") if total >= 0 else ("credit", "debit")
+        sides = {"currency": currency, "dimensions": {}, "debit": "0.00", "credit": "0.00"}
+        lines = sum(len(document["lines"]) for document in documents)
+        groups += [
+            {**sides, "account_code": "7100", expense: str(abs(total)), "line_count": lines},
+            {**sides, "account_code": "2990", owed: str(abs(total)), "line_count": len(documents)},
+        ]
+    return {"groups": groups, "cut": False}
+
+
+def lines_of(claims: Sequence[Mapping[str, Any]], first: int = 1) -> dict[str, Any] | None:
+    """Where a renderer would write these members: one line for each of a claim's and one more."""
+    starts = [first]
+    for claim in claims:
+        starts.append(starts[-1] + len(claim["document"]["lines"]) + 1)
+    if not claims:
+        return None
+    return {
+        "positions": [claim["position"] for claim in claims],
+        "first_lines": starts[:-1],
+        "last_line": starts[-1] - 1,
     }
 
 

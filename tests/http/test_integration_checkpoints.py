@@ -135,7 +135,7 @@ def test_guard_parameters_are_those_of_the_sql_functions(organisation: Organisat
     for function in fenced:
         assert sql_parameters(organisation, function)[:2] == ["p_run_id", "p_fencing_token"]
     assert "p_fencing_token" not in sql_parameters(organisation, "begin_export")
-    for method in ("reserve_page", "renew", "leave_out", "complete", "fail"):
+    for method in ("reserve_page", "renew", "settle_page", "complete", "fail"):
         assert list(inspect.signature(getattr(ExportGuard, method)).parameters)[1:3] == [
             "run_id",
             "fencing_token",

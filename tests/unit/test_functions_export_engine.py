@@ -176,9 +176,9 @@ class ScriptedGuard:
         self.note("look")
         return self.left_as
 
-    async def leave_out(self, *_: object) -> None:
-        """Left out."""
-        self.note("leave_out")
+    async def settle_page(self, *_: object, **__: object) -> None:
+        """Settled."""
+        self.note("settle_page")
 
     async def complete(
         self, *_: object, file: ExportFile, summary: FileSummary, left_out: Sequence[LeftOutClaim]
