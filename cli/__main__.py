@@ -2,6 +2,9 @@
 
 import typer
 
+from cli.backfill_exports import backfill
+from cli.hold_exports import hold, release
+
 app = typer.Typer(
     help="What admins do beside the app and the dashboard. Acts with the secret key.",
     no_args_is_help=True,
@@ -12,6 +15,11 @@ app = typer.Typer(
 @app.callback()
 def _commands() -> None:
     """Make every command a sub-command, be there one or many."""
+
+
+app.command()(backfill)
+app.command()(hold)
+app.command()(release)
 
 
 if __name__ == "__main__":

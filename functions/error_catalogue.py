@@ -414,6 +414,27 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _REOPEN,
     ),
+    "run_not_backfilled": Entry(
+        409,
+        Sentence(
+            nb="Denne kjøringen ble ikke opprettet fra en liste.",
+            en="This run was not begun from a list.",
+        ),
+        _REOPEN,
+    ),
+    "backfill_malformed": Entry(
+        400,
+        Sentence(nb="Listen kan ikke leses.", en="The list cannot be read."),
+        _CORRECT,
+    ),
+    "backfill_count_mismatch": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen og listen har ulikt antall krav, så kjøringen ble ikke fullført.",
+            en="The run and the list hold different numbers of claims, so it was not completed.",
+        ),
+        _REOPEN,
+    ),
     "claims_not_in_run": Entry(
         422,
         Sentence(
@@ -503,6 +524,28 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _CORRECT,
         "vouchers",
+    ),
+    "confirmation_list_malformed": Entry(
+        400,
+        Sentence(
+            nb="Listen fra regnskapssystemet har feil, og ingenting av den ble registrert.",
+            en="The list from the accounting system has faults, and nothing of it was recorded.",
+        ),
+        Sentence(
+            nb="Rett linjene som er nevnt, og send hele listen på nytt.",
+            en="Correct the lines that are named, and send the whole list again.",
+        ),
+    ),
+    "confirmation_list_too_long": Entry(
+        413,
+        Sentence(
+            nb="Listen fra regnskapssystemet er for lang.",
+            en="The list from the accounting system is too long.",
+        ),
+        Sentence(
+            nb="Del den, eller bekreft hele kjøringen under ett.",
+            en="Split it, or confirm the whole run at once.",
+        ),
     ),
     "too_many_vouchers": Entry(
         413,
@@ -842,6 +885,31 @@ FIELD_SENTENCES: dict[str, Sentence] = {
     ),
     "not_a_number": Sentence(nb="Må være et heltall.", en="Must be a whole number."),
     "not_a_flag": Sentence(nb="Må være true eller false.", en="Must be true or false."),
+    # Lines of a list
+    "not_utf8": Sentence(
+        nb="Linjen er ikke i UTF-8. Lagre filen som CSV UTF-8.",
+        en="The line is not in UTF-8. Save the file as CSV UTF-8.",
+    ),
+    "not_csv": Sentence(
+        nb="Herfra er filen ikke gyldig CSV. Se etter et anførselstegn for mye.",
+        en="From here the file is not valid CSV. Look for a quotation mark too many.",
+    ),
+    "other_cell_count": Sentence(
+        nb="Linjen har ikke like mange felt som overskriften.",
+        en="The line has not as many cells as the header.",
+    ),
+    "list_is_empty": Sentence(nb="Listen har ingen bilag.", en="The list has no vouchers."),
+    "not_a_voucher_number": Sentence(
+        nb="Må være et av våre bilagsnumre.", en="Must be one of our voucher numbers."
+    ),
+    "repeated_voucher": Sentence(
+        nb="Bilaget står i listen fra før.", en="The voucher is in the list already."
+    ),
+    "not_an_outcome": Sentence(
+        nb="Må være imported, booked eller refused (importert, bokført, avvist).",
+        en="Must be imported, booked or refused.",
+    ),
+    "too_long": Sentence(nb="Teksten er for lang.", en="The text is too long."),
     "malformed": Sentence(nb="Verdien har feil form.", en="The value has the wrong form."),
 }
 

@@ -25,6 +25,8 @@ ENGINE_TABLES = [
     "export_holds",
     "export_deleted_runs",
     "export_erasures",
+    "export_reconciliations",
+    "export_number_gaps",
 ]
 READABLE = [
     "export_run_pages",
@@ -45,6 +47,9 @@ READABLE = [
     "export_runs_today",
     "claim_export_status",
     "export_holds_standing",
+    "export_reconciliations",
+    "export_reconciliation_latest",
+    "export_number_gaps",
 ]
 STAFF = ["coordinator", "accountant", "admin"]
 
@@ -63,6 +68,8 @@ def organisation(
     )
     accountant = Bookkeeper(organisation.as_user(organisation.add_member("accountant")))
     accountant.confirm(done["run"]["run_id"], "refused", vouchers(2))
+    organisation.execute("update public.export_counters set last_value = last_value + 1")
+    organisation.execute("select public.reconcile_exports(%s)", organisation.id)
     return organisation
 
 
@@ -219,6 +226,14 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "recover_export_run",
         "find_stalled_export_runs",
         "continue_export_release",
+        "begin_reconciliation",
+        "continue_reconciliation",
+        "record_file_check",
+        "next_reconciliation",
+        "check_export_backfill",
+        "begin_export_backfill",
+        "add_export_backfill_page",
+        "complete_export_backfill",
     }
     assert executable["anon"] == set()
     books = {
@@ -233,13 +248,15 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
     }
     books |= holds
     assert executable["authenticated"] == shared | books | {
+        "export_engine.finding_is_red",
+        "export_engine.reconciliation_sentence",
         "public.begin_export",
         "export_engine.begin_export",
         "export_engine.may_read_object",
     }
     assert executable["service_role"] == shared | books | {
         f"{schema}.{name}" for schema in ("public", "export_engine") for name in guard
-    }
+    } | {"export_engine.finding_is_red", "export_engine.reconciliation_sentence"}
 
 
 def test_files_of_completed_runs_are_readable_by_staff_only(organisation: Organisation) -> None:
