@@ -58,6 +58,8 @@ def stop(error: EngineError) -> NoReturn:
     """Say what went wrong and what to do, and leave."""
     entry, language = entry_of(error.code), spoken_language()
     _complain(f"{entry.detail.said(language)} ({error.code})")
+    if error.reason:
+        _complain(error.reason)
     _complain(entry.action.said(language))
     raise SystemExit(ExitCode.UNAVAILABLE if error.is_transient else ExitCode.REFUSED)
 

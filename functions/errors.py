@@ -46,6 +46,8 @@ class EngineError(Exception):
         self.run_id = run_id
         self.retry_after = retry_after
         self.cause = cause
+        # For the caller, in the words of the person who gave it.
+        self.reason: str | None = None
 
 
 class Refused(EngineError):  # noqa: N818  # a state that callers handle

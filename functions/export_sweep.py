@@ -17,6 +17,8 @@ from functions.settings import Settings
 
 # More than one sweep ever finishes in its time; the next one finds the rest.
 _MOST_RUNS: Final = 200
+# Refusals that are no fault of the run, and what they make of it.
+_NOT_NOW: Final = {"run_locked": "busy", "organization_held": "held"}
 # While one run waits for the database or the storage, others are rendered.
 _AT_ONCE: Final = 4
 
@@ -26,6 +28,7 @@ class SweepReport:
     """How many runs were found, and what became of them, by outcome.
 
     completed, failed, parked, released (its claims are free), busy (somebody else is at it),
+    held (its organisation was put on hold meanwhile),
     stopped (Supabase away or a defect: the next sweep tries again), postponed (no time left).
     """
 
@@ -72,8 +75,8 @@ class ExportSweep:
                 logger.warning("swept_run_failed", code=failed.code)
                 return "failed"
             except EngineError as fault:
-                if fault.code == "run_locked":
-                    return "busy"
+                if fault.code in _NOT_NOW:
+                    return _NOT_NOW[fault.code]
                 logger.warning("swept_run_stopped", code=fault.code, cause=fault.cause)
                 return "stopped"
 

@@ -41,6 +41,8 @@ def problem_response(error: EngineError, language: Language) -> JSONResponse:
         "code": error.code,
         "action": entry.action.said(language),
     }
+    if error.reason is not None:
+        content["reason"] = error.reason
     if error.run_id is not None:
         content["run_id"] = str(error.run_id)
     if retry_after is not None:

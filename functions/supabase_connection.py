@@ -33,6 +33,8 @@ _LOGIN_CODES: Final = frozenset({"PGRST301", "PGRST302", "PGRST303", "401", _NO_
 _PASSING_CLASSES: Final = frozenset({"08", "25", "40", "53", "54", "55", "57", "58", "XX"})
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
+# Refusals whose hint is a person's own reason. Other hints are for whoever works in SQL.
+_GIVES_A_REASON: Final = frozenset({"organization_held"})
 # The client library's error carries no HTTP status.
 _LAST_STATUS: Final[ContextVar[int | None]] = ContextVar("last_status", default=None)
 # A malformed call or an ambiguous function. PGRST202 is a schema cache that is not warm yet.
@@ -202,7 +204,7 @@ def database_error(error: APIError, status: int | None, *, is_user: bool) -> Eng
     """The one translation of what the data API says. It looks at codes, never at sentences."""
     code = error.code or ""
     if (ours := _OURS.fullmatch(code)) and error.details:
-        return _engine_refusal(int(ours[1]), str(error.details))
+        return _engine_refusal(int(ours[1]), str(error.details), error.hint)
     if status == _UNAUTHORIZED and code not in _LOGIN_CODES:
         # The gateway before the data API does not take our key.
         return Refused("service_misconfigured", cause=f"gateway 401 {code}")
@@ -220,11 +222,14 @@ def database_error(error: APIError, status: int | None, *, is_user: bool) -> Eng
     )
 
 
-def _engine_refusal(status: int, code: str) -> EngineError:
+def _engine_refusal(status: int, code: str, hint: str | None) -> EngineError:
     if code == "stale_token":
         return StaleToken(code)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return Defect(f"the database refused: {code}")
     if status > HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable("database_unavailable", cause=code)
-    return Refused(code, status=status)
+    refusal = Refused(code, status=status)
+    if code in _GIVES_A_REASON:
+        refusal.reason = hint
+    return refusal
