@@ -75,7 +75,7 @@ def test_few_bank_accounts_are_mistaken() -> None:
     """Eleven digits with a bank account's own check digit are a date with both of ours once in fifty."""
     dice = random.Random(20261121)  # noqa: S311 - the same accounts each time
     weights = (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
-    accounts = []
+    accounts: list[str] = []
     while len(accounts) < 20_000:
         ten = f"{dice.randrange(10**10):010}"
         last = (11 - sum(int(d) * w for d, w in zip(ten, weights, strict=True)) % 11) % 11
