@@ -3,6 +3,7 @@
 import typer
 
 from cli.backfill_exports import backfill
+from cli.confirm_exports import confirm
 from cli.hold_exports import hold, release
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ def _commands() -> None:
 
 
 app.command()(backfill)
+app.command()(confirm)
 app.command()(hold)
 app.command()(release)
 

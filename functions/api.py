@@ -13,6 +13,7 @@ from functions.caller import language_of
 from functions.confirm_export import confirm_export
 from functions.errors import Defect, EngineError, InvalidRequest
 from functions.find_exports import find_exports
+from functions.list_changed_claims import list_changed_claims
 from functions.list_claim_runs import list_claim_runs
 from functions.list_export_runs import list_export_runs
 from functions.log import logger, traceback_of
@@ -42,6 +43,7 @@ APP_ENDPOINTS: Final[dict[str, Endpoint]] = {
     "claim_status": Endpoint("GET", show_claim_status),
     "claim_runs": Endpoint("GET", list_claim_runs),
     "find_export": Endpoint("GET", find_exports),
+    "changed_claims": Endpoint("GET", list_changed_claims),
 }
 # Deployed apart, closed to the public, and never below the app's address.
 ENDPOINTS: Final = {**APP_ENDPOINTS, "sweep": Endpoint("POST", sweep_exports)}

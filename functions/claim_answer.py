@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from functions.changed_claims import ChangedClaim
 from functions.claim_status import ClaimState, ClaimStatus
 from functions.language import Language, Sentence
 from functions.problem_sentences import who_must_act, why
@@ -70,6 +71,12 @@ def claim_json(claim: ClaimStatus, language: Language) -> dict[str, object]:
         "message": _message(claim, language),
         "action": action.said(language) if action else None,
     }
+
+
+def changed_claim_json(claim: ChangedClaim, language: Language) -> dict[str, object]:
+    """As `claim_json`: the same words about the same claim."""
+    action = _UNAPPROVED_SINCE if claim.no_longer_approved else _NOT_IN_THE_BOOKS
+    return {**claim.model_dump(mode="json", by_alias=True), "action": action.said(language)}
 
 
 def _message(claim: ClaimStatus, language: Language) -> str:

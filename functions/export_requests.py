@@ -47,6 +47,7 @@ CalendarDate = Annotated[date, BeforeValidator(_calendar_date)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Cursor = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
 # The database has no room for NUL, and no name of ours has another control character.
 SearchText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 
@@ -84,7 +85,7 @@ class ExportHistoryRequest(_Request):
     organization_id: UUID
     limit: WholeNumber = 50
     offset: WholeNumber | None = None
-    cursor: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] | None = None
+    cursor: Cursor | None = None
     status: Annotated[tuple[RunStatus, ...], Field(max_length=len(RunStatus))] = ()
     target: TargetName | None = None
     trigger: RunTrigger | None = None
@@ -141,6 +142,20 @@ class ConfirmExportRequest(_Request):
     run_id: UUID
     outcome: Literal["imported", "booked", "refused"]
     vouchers: Annotated[list[VoucherRequest], Field(min_length=1)] | None = None
+
+
+class ConfirmListRequest(_Request):
+    """The run whose vouchers the CSV in the body is about."""
+
+    run_id: UUID
+
+
+class ChangedClaimsRequest(_Request):
+    """A page after `cursor`. The database bounds `limit` and judges the cursor."""
+
+    organization_id: UUID
+    limit: WholeNumber = 50
+    cursor: Cursor | None = None
 
 
 class VoidExportRequest(_Request):

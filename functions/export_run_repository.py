@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from functions.changed_claims import ChangedClaims
 from functions.claim_status import ClaimStatus
 from functions.confirmation import Confirmation, ConfirmedVoucher
 from functions.export_history import HistoryFilter, HistoryPage
@@ -45,6 +46,7 @@ _HISTORY = TypeAdapter(HistoryPage)
 _RUNS_OF_CLAIM = TypeAdapter(_RunsOfClaim)
 _STATUSES = TypeAdapter(_Statuses)
 _FOUND = TypeAdapter(FoundExports)
+_CHANGED = TypeAdapter(ChangedClaims)
 _CLAIM_AT_LINE = TypeAdapter(ClaimAtLine)
 
 
@@ -145,6 +147,16 @@ class ExportRunRepository:
         """
         arguments = {"p_claim_ids": list(claim_ids)}
         return (await self._session.call("get_claim_status", arguments, _STATUSES)).claims
+
+    async def list_changed_claims(
+        self, org_id: UUID, *, limit: int = 50, cursor: str | None = None
+    ) -> ChangedClaims:
+        """Claims that differ from what was exported of them; a walk by cursor meets each once.
+
+        Raises Refused `invalid_cursor`, `limit_out_of_range` or `not_allowed`.
+        """
+        arguments = {"p_organization_id": org_id, "p_limit": limit, "p_cursor": cursor}
+        return await self._session.call("list_changed_claims", arguments, _CHANGED)
 
     async def find_exports(self, org_id: UUID, text: str) -> FoundExports:
         """By voucher, claim or run number, file name, or the start of its hash.

@@ -1,18 +1,19 @@
-"""A request body as one JSON object, within a limit that holds while it is still arriving."""
+"""A request body as one JSON object."""
 
 import json
 from collections.abc import Sequence
 from typing import NoReturn
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from functions.errors import FieldProblem, InvalidRequest
+from functions.request_body import read_within, require_media_type
 
 
 async def read_json_object(request: Request, limit: int) -> dict[str, object]:
     """Raises InvalidRequest: 415, 413 (more than `limit` bytes) or 400."""
-    _require_json(request)
-    body = await _read_within(request, limit)
+    require_media_type(request, "application/json")
+    body = await read_within(request, limit)
     try:
         value = json.loads(
             body.decode(), object_pairs_hook=_unrepeated, parse_constant=_refuse_constant
@@ -25,34 +26,6 @@ async def read_json_object(request: Request, limit: int) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InvalidRequest("malformed_json")
     return value
-
-
-def _require_json(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().replace('"', "")
-    is_json = media_type.strip().lower() == "application/json"
-    if not is_json or charset not in {"", "charset=utf-8"}:
-        raise InvalidRequest("unsupported_media_type", [FieldProblem("Content-Type", "malformed")])
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise InvalidRequest(
-            "unsupported_media_type", [FieldProblem("Content-Encoding", "malformed")]
-        )
-
-
-async def _read_within(request: Request, limit: int) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > limit:
-        raise InvalidRequest("body_too_large")
-    body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > limit:
-                raise InvalidRequest("body_too_large")
-    except ClientDisconnect as error:
-        # A phone in a tunnel; nobody reads the answer, and it is no defect of ours.
-        raise InvalidRequest("request_interrupted") from error
-    return bytes(body)
 
 
 def _unrepeated(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:

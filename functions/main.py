@@ -66,6 +66,12 @@ async def find_export(request: Request) -> Response:
 
 
 @aio.http
+async def changed_claims(request: Request) -> Response:
+    """GET: claims that were changed after their export."""
+    return await answer("changed_claims", request, SERVICES)
+
+
+@aio.http
 async def sweep(request: Request) -> Response:
     """POST, by a scheduler: continue what dead workers left. Deploy it closed to the public."""
     return await answer("sweep", request, SERVICES)

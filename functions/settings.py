@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     export_link_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
     export_body_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 16_384
 
-    # A list of 2,000 vouchers with numbers and notes.
+    # A list of 2,000 vouchers with numbers and notes, or of 20,000 without notes as CSV.
     export_confirmation_limit: Annotated[int, Field(ge=1, le=4_000_000)] = 1_000_000
 
     # Above the data API's own limits (8 s for a statement, 10 s of waiting for a connection), so

@@ -54,7 +54,7 @@ comment on view public.export_changed_claims is
   'the list when it is approved and as it was exported, or when its entry was voided, refused or reversed.';
 comment on column public.export_changed_claims.changes is
   '[{"field", "line_number", "was", "is"}]; empty when only the approval was taken back. The day of approval is not compared.';
-comment on column public.export_changed_claims.note_id is 'Order of the list: who was changed first is first.';
+comment on column public.export_changed_claims.note_id is 'Order of the list: who was touched first is first.';
 
 revoke all on table public.export_changed_claims from public, anon, authenticated, service_role;
 grant select on table public.export_changed_claims to authenticated, service_role;
@@ -171,7 +171,7 @@ end;
 $$;
 
 comment on function public.list_changed_claims is
-  'For staff: the organisation''s claims that differ from what was exported, who was changed first is first. next_cursor leads on and is '
+  'For staff: the organisation''s claims that differ from what was exported, who was touched first is first. next_cursor leads on and is '
   'null at the end; a page can hold fewer than asked for before that.';
 
 create function export_engine.is_as_exported(p_claim_id uuid)

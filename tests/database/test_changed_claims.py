@@ -66,6 +66,10 @@ UNAPPROVE = (
 APPROVE = "update public.expense_claims set status = 'approved', approved_at = now() where id = %s"
 EDIT_AMOUNT = "update public.expense_claim_lines set amount = amount + 1 where line_number = 2 and claim_id = %s"
 PUT_BACK = "update public.expense_claim_lines set amount = amount - 1 where line_number = 2 and claim_id = %s"
+ADD_LINE = (
+    "insert into public.expense_claim_lines (claim_id, line_number, expense_type, description, expense_date, amount)"
+    " values (%s, 3, 'toll', 'Bom', '2026-09-30', {})"
+)
 
 
 @pytest.mark.parametrize(
@@ -74,16 +78,8 @@ PUT_BACK = "update public.expense_claim_lines set amount = amount - 1 where line
         (UNAPPROVE, []),
         (EDIT_AMOUNT, [("total", None), ("lines", 2)]),
         ("delete from public.expense_claim_lines where line_number = 1 and claim_id = %s", [("total", None), ("lines", 1)]),
-        (
-            "insert into public.expense_claim_lines (claim_id, line_number, expense_type, description, expense_date, amount)"
-            " values (%s, 3, 'toll', 'Bom', '2026-09-30', 10)",
-            [("total", None), ("lines", 3)],
-        ),
-        (
-            "insert into public.expense_claim_lines (claim_id, line_number, expense_type, description, expense_date, amount)"
-            " values (%s, 3, 'toll', 'Kreditert', '2026-09-30', -56)",
-            [("total", None), ("lines", 3)],
-        ),
+        (ADD_LINE.format("10"), [("total", None), ("lines", 3)]),
+        (ADD_LINE.format("-56"), [("total", None), ("lines", 3)]),
         ("update public.expense_claims set dimensions = '{\"project\": \"P1\"}' where id = %s", [("dimensions", None)]),
         ("update public.expense_claim_lines set dimensions = '{\"project\": \"P1\"}' where line_number = 1 and claim_id = %s", [("lines", 1)]),
         ("update public.expense_claims set claimant_number = null where id = %s", [("claimant", None)]),
@@ -93,7 +89,7 @@ PUT_BACK = "update public.expense_claim_lines set amount = amount - 1 where line
         ("update public.expense_claim_lines set line_number = 4 where line_number = 2 and claim_id = %s", [("lines", 2), ("lines", 4)]),
     ],
 )  # fmt: skip
-def test_a_change_is_listed_with_the_difference(  # noqa: PLR0913, PLR0917 - fixtures
+def test_a_change_is_listed_with_the_difference(
     organisation: Organisation,
     coordinator: psycopg.Connection,
     claim_id: UUID,
@@ -316,7 +312,7 @@ def test_change_that_exports_do_not_read_is_not_noted(
 def test_pages_lead_from_one_to_the_next(
     organisation: Organisation, coordinator: psycopg.Connection
 ) -> None:
-    """Who was changed first is first; each claim once, while others are changed; the last page says so."""
+    """Who was touched first is first; each claim once, while others are changed; the last page says so."""
     claims = organisation.add_claims(7)
     complete(organisation, begin(coordinator, organisation))
     order = [claims[place] for place in (3, 0, 6, 1, 5)]
