@@ -38,7 +38,7 @@ def workbook(*rows: Sequence[object], formats: dict[str, str] | None = None) -> 
     sheet = book.active
     assert sheet is not None
     for row in rows:
-        sheet.append(row)
+        sheet.append(list(row))
     for cell, number_format in (formats or {}).items():
         sheet[cell].number_format = number_format
     book.create_sheet("Annet").append(["nothing", "of", "ours"])
