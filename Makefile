@@ -24,7 +24,7 @@ export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos load lint schema up down requirements
+.PHONY: help setup demo test chaos load bench lint schema up down requirements
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "make %-14s%s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ chaos: setup  ## kill everything again and again while claims are exported, and 
 
 load: setup  ## set ten function processes and a hundred impatient clients against one stack, and say what held
 	@$(BIN)/python -m tests.load
+
+# For example: make bench SIZE=full
+bench: setup  ## measure, side by side, what is promised about speed (SIZE=full for the real sizes)
+	@SIZE=$(SIZE) $(BIN)/python -m tests.bench
 
 lint: setup  ## check style, format and types
 	@$(BIN)/ruff check .
