@@ -27,6 +27,7 @@ ENGINE_TABLES = [
     "export_erasures",
     "export_reconciliations",
     "export_number_gaps",
+    "export_claim_changes",
 ]
 READABLE = [
     "export_run_pages",
@@ -50,6 +51,8 @@ READABLE = [
     "export_reconciliations",
     "export_reconciliation_latest",
     "export_number_gaps",
+    "export_claim_changes",
+    "export_changed_claims",
 ]
 STAFF = ["coordinator", "accountant", "admin"]
 
@@ -68,6 +71,7 @@ def organisation(
     )
     accountant = Bookkeeper(organisation.as_user(organisation.add_member("accountant")))
     accountant.confirm(done["run"]["run_id"], "refused", vouchers(2))
+    organisation.execute("update public.expense_claims set purpose = 'Rettet'")
     organisation.execute("update public.export_counters set last_value = last_value + 1")
     organisation.execute("select public.reconcile_exports(%s)", organisation.id)
     return organisation
@@ -187,6 +191,10 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "public.find_runs_by_claim_id",
         "public.get_claim_status",
         "public.find_exports",
+        "public.list_changed_claims",
+        "export_engine.change_cursor",
+        "export_engine.note_at_cursor",
+        "export_engine.document_to_compare",
         "export_engine.history_cursor",
         "export_engine.run_at_cursor",
         "export_engine.check_history_filter",
@@ -226,6 +234,7 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "recover_export_run",
         "find_stalled_export_runs",
         "continue_export_release",
+        "settle_claim_changes",
         "begin_reconciliation",
         "continue_reconciliation",
         "record_file_check",
@@ -239,7 +248,13 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
     books = {
         f"{schema}.{name}"
         for schema in ("public", "export_engine")
-        for name in ("confirm_export", "void_export", "reverse_export", "erase_claimant")
+        for name in (
+            "confirm_export",
+            "confirm_export_vouchers",
+            "void_export",
+            "reverse_export",
+            "erase_claimant",
+        )
     }
     holds = {
         f"{schema}.{name}"
@@ -248,15 +263,13 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
     }
     books |= holds
     assert executable["authenticated"] == shared | books | {
-        "export_engine.finding_is_red",
-        "export_engine.reconciliation_sentence",
         "public.begin_export",
         "export_engine.begin_export",
         "export_engine.may_read_object",
     }
     assert executable["service_role"] == shared | books | {
         f"{schema}.{name}" for schema in ("public", "export_engine") for name in guard
-    } | {"export_engine.finding_is_red", "export_engine.reconciliation_sentence"}
+    }
 
 
 def test_files_of_completed_runs_are_readable_by_staff_only(organisation: Organisation) -> None:
