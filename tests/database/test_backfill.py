@@ -442,6 +442,29 @@ def test_held_claims_are_taken(
     assert standing_holds(organisation) == {}
 
 
+def test_an_organisation_on_hold_is_recorded(
+    organisation: Organisation, recorder: Recorder, coordinator: psycopg.Connection
+) -> None:
+    """That is what the time is for; also a run that was begun before, and one whose worker died."""
+    claims = organisation.add_claims(2)
+    begun = recorder.begin()
+    call(
+        recorder.service,
+        "hold_exports",
+        p_organization_id=organisation.id,
+        p_reason="Restored.",
+        p_actor="Ingrid Vik",
+    )
+    recorder.add(begun, rows_of(claims[:1]))
+    organisation.expire_lease()
+
+    resumed = recorder.begin()
+    recorder.add(resumed, rows_of(claims))
+    assert recorder.complete(resumed, 2)["status"] == "completed"
+    recorder.record(rows_of(organisation.add_claims(1)), p_file_name="November.csv")
+    assert refusal(lambda: begin(coordinator, organisation)) == ("PT409", "organization_held")
+
+
 def test_a_switched_off_target_can_be_recorded(
     organisation: Organisation, recorder: Recorder
 ) -> None:
