@@ -267,6 +267,29 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _ASK_SUPPORT,
     ),
+    "unknown_asker": Entry(
+        400,
+        Sentence(
+            nb="Det er ukjent hva som ba om avstemmingen.",
+            en="What asked for the reconciliation is unknown.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "reconciliation_not_found": Entry(
+        404,
+        Sentence(nb="Avstemmingen finnes ikke.", en="There is no such reconciliation."),
+        Sentence(nb="Start en ny avstemming.", en="Begin a new one."),
+    ),
+    "invalid_number_gap": Entry(
+        400,
+        Sentence(
+            nb="Dette er ikke et hull i en nummerserie.",
+            en="This is no gap in a series of numbers.",
+        ),
+        Sentence(
+            nb="Bruk numrene fra avstemmingen.", en="Take the numbers from the reconciliation."
+        ),
+    ),
     "unknown_origin": Entry(
         400,
         Sentence(nb="Kjøringens opphav er ukjent.", en="The origin of the run is unknown."),

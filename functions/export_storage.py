@@ -3,6 +3,7 @@
 The storage API answers most errors with HTTP 400 and the real status, as text, in the body.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 from storage3.exceptions import StorageApiError
 from storage3.utils import StorageException
 
@@ -26,6 +27,7 @@ from functions.supabase_connection import (
 # As the migrations name it: the database looks for the file there before it completes a run.
 _BUCKET: Final = "exports"
 _EXISTS: Final = "409"
+_GONE: Final = "404"
 # An object that row-level security does not show, or that is gone.
 _NOT_SHOWN: Final = frozenset({"400", "401", "403", "404"})
 # The key is refused, the bucket is missing or does not take this type: waiting mends none of them.
@@ -42,8 +44,21 @@ class SignedLink:
     expires_in: int
 
 
+@dataclass(frozen=True)
+class StoredBytes:
+    """What the bytes of an object are, whatever anybody wrote beside them."""
+
+    sha256: str
+    size: int
+
+
 class _StoredHash(BaseModel):
     sha256: str | None = None
+
+
+class _StorageAnswer(BaseModel):
+    status_code: str = Field(alias="statusCode")
+    error: str = "storage error"
 
 
 class _StoredObject(BaseModel):
@@ -83,6 +98,22 @@ class ExportStorage:
         url = signed["signedUrl"]
         return SignedLink(url, self._link_seconds) if url else None
 
+    async def read_through(self, path: str) -> StoredBytes | None:
+        """Reads all bytes of an object, and keeps none; None when it is gone."""
+        return await repeated(lambda: self._read_through(path), self._retry_seconds)
+
+    async def _read_through(self, path: str) -> StoredBytes | None:
+        digest, size = hashlib.sha256(), 0
+        with _storage_errors_translated():
+            async with self._connection.as_service().object_stream(_BUCKET, path) as response:
+                if response.is_error:
+                    _raise_unless_gone(response.status_code, await response.aread())
+                    return None
+                async for piece in response.aiter_bytes():
+                    digest.update(piece)
+                    size += len(piece)
+        return StoredBytes(digest.hexdigest(), size)
+
     async def _upload(self, content: Path, file: ExportFile) -> bool:
         """False when an object lies at the path already."""
         bucket = self._connection.as_service().storage().from_(_BUCKET)
@@ -119,6 +150,16 @@ def _storage_errors_translated() -> Iterator[None]:
         raise Unavailable(
             "storage_unavailable", cause=type(error).__name__, passes_soon=connection_broke(error)
         ) from error
+
+
+def _raise_unless_gone(status: int, answer: bytes) -> None:
+    """The real status is in the body."""
+    try:
+        told = _StorageAnswer.model_validate_json(answer)
+    except ValidationError:
+        told = _StorageAnswer(statusCode=str(status))
+    if told.status_code != _GONE:
+        raise storage_error(StorageApiError(told.error, told.error, told.status_code))
 
 
 def storage_error(error: StorageApiError) -> EngineError:

@@ -1,4 +1,7 @@
-"""What nobody asks about: runs of dead workers are finished, claims of failing runs let go."""
+"""What nobody asks about: runs of dead workers are finished, claims of failing runs let go.
+
+In the time that is left the books are reconciled, each organisation's once a day.
+"""
 
 import asyncio
 import time
@@ -11,6 +14,7 @@ from structlog.contextvars import bound_contextvars
 from functions.errors import EngineError, RunFailed, StaleToken
 from functions.export_engine import Completed, ExportEngine
 from functions.export_guard import Busy, ExportGuard, NothingToResume, StalledRun
+from functions.export_reconciliation import ExportReconciliation
 from functions.export_run import RunStatus
 from functions.log import logger
 from functions.settings import Settings
@@ -34,14 +38,23 @@ class SweepReport:
 
     found: int
     outcomes: Counter[str] = field(default_factory=Counter)
+    # green, red, unfinished (the next sweep goes on), stopped.
+    reconciliations: Counter[str] = field(default_factory=Counter)
 
 
 class ExportSweep:
     """Stateless; two sweeps at once do no harm, for every run is taken under a fencing token."""
 
-    def __init__(self, guard: ExportGuard, engine: ExportEngine, settings: Settings) -> None:
+    def __init__(
+        self,
+        guard: ExportGuard,
+        engine: ExportEngine,
+        reconciliation: ExportReconciliation,
+        settings: Settings,
+    ) -> None:
         self._guard = guard
         self._engine = engine
+        self._reconciliation = reconciliation
         self._seconds = settings.export_sweep_seconds
 
     async def run(self) -> SweepReport:
@@ -54,7 +67,8 @@ class ExportSweep:
         stalled = await self._guard.find_stalled(_MOST_RUNS)
         side_by_side = asyncio.Semaphore(_AT_ONCE)
         outcomes = await asyncio.gather(*(self._outcome(run, end, side_by_side) for run in stalled))
-        return SweepReport(found=len(stalled), outcomes=Counter(outcomes))
+        reconciliations = await self._reconciliation.work_until(end)
+        return SweepReport(len(stalled), Counter(outcomes), reconciliations)
 
     async def _outcome(self, run: StalledRun, end: float, side_by_side: asyncio.Semaphore) -> str:
         async with side_by_side:

@@ -5,6 +5,7 @@ from typing import Self
 
 from functions.export_engine import ExportEngine
 from functions.export_guard import ExportGuard
+from functions.export_reconciliation import ExportReconciliation
 from functions.export_run_repository import ExportRunRepository
 from functions.export_storage import ExportStorage
 from functions.export_sweep import ExportSweep
@@ -20,6 +21,7 @@ class Services:
     connection: SupabaseConnection
     storage: ExportStorage
     engine: ExportEngine
+    reconciliation: ExportReconciliation
     sweep: ExportSweep
 
     @classmethod
@@ -29,8 +31,9 @@ class Services:
         storage = ExportStorage(connection, settings)
         guard = ExportGuard(connection)
         engine = ExportEngine(guard, storage, settings)
-        sweep = ExportSweep(guard, engine, settings)
-        return cls(settings, connection, storage, engine, sweep)
+        reconciliation = ExportReconciliation(connection, storage, settings)
+        sweep = ExportSweep(guard, engine, reconciliation, settings)
+        return cls(settings, connection, storage, engine, reconciliation, sweep)
 
     def runs_as_user(self, token: str) -> ExportRunRepository:
         """What this user may see, as the database judges."""

@@ -7,10 +7,11 @@ So the connections are shared, and the object that carries a token lives for one
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Final, TypeVar, cast
+from urllib.parse import quote
 
 import httpx
 import stamina
@@ -146,6 +147,16 @@ class SupabaseSession:
             # A page of some gateway, with status 200.
             raise Unavailable("database_unavailable", cause=f"{function} answered no JSON object")
         return _parsed(function, told, answer)
+
+    def object_stream(
+        self, bucket: str, path: str
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """The bytes of a stored object as they come; storage3 would hold all of them in memory."""
+        return self._http.stream(
+            "GET",
+            f"{self._address}/storage/v1/object/{bucket}/{quote(path)}",
+            headers=self._headers,
+        )
 
     def storage(self) -> AsyncStorageClient:
         """The storage client of this caller; its errors are translated in export_storage."""

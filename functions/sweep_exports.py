@@ -9,5 +9,9 @@ from functions.services import Services
 async def sweep_exports(_: Request, services: Services) -> JSONResponse:
     """Acts as the system: its deployment must be closed to the public."""
     report = await services.sweep.run()
-    content = {"found": report.found, "outcomes": dict(report.outcomes)}
+    content = {
+        "found": report.found,
+        "outcomes": dict(report.outcomes),
+        "reconciliations": dict(report.reconciliations),
+    }
     return JSONResponse(content, headers={"Cache-Control": "no-store"})

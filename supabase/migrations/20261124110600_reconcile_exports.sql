@@ -63,9 +63,12 @@ begin
       400, 'period_reversed', 'The period ends before it begins.', 'Send period_from on or before period_to.'
     );
   end if;
+  if not exists (select from public.organizations as o where o.id = p_organization_id) then
+    perform export_engine.refuse(404, 'organization_not_found', 'There is no such organisation.', 'Check the id.');
+  end if;
   if not exists (select from public.export_locks as l where l.organization_id = p_organization_id) then
     perform export_engine.refuse(
-      422, 'unknown_target', 'There is no such organisation, or it has no export target.', 'Check the id of the organisation.'
+      422, 'unknown_target', 'This organisation has no export target, and nothing to reconcile.', 'Set it up in export_targets.'
     );
   end if;
   v_id := export_engine.start_reconciliation(

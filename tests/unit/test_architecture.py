@@ -24,7 +24,7 @@ MAY_IMPORT = {
 # Floors of functions/: a module imports from lower floors only.
 FLOORS = [
     {"settings", "language", "log", "hashed_file", "export_run"},
-    {"errors", "export_history", "claim_status", "confirmation"},
+    {"errors", "export_history", "claim_status", "confirmation", "reconciliation"},
     {
         "found_exports",
         "caller",
@@ -48,7 +48,7 @@ FLOORS = [
         "left_out_answer",
         "claim_answer",
     },
-    {"run_rendering", "problem"},
+    {"run_rendering", "problem", "export_reconciliation"},
     {"export_engine"},
     {"outcome_answer", "export_sweep"},
     {"services"},

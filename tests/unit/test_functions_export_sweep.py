@@ -1,7 +1,9 @@
 """The sweep: one run that cannot be continued keeps no other waiting, and the time has an end."""
 
+import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +15,9 @@ from functions.export_guard import Busy, ExportGuard, NothingToResume, Released,
 from functions.export_run import ExportRun, RunStatus
 from functions.export_sweep import ExportSweep
 from functions.settings import Settings
+
+if TYPE_CHECKING:
+    from functions.export_reconciliation import ExportReconciliation
 
 SETTINGS = Settings(
     supabase_url="https://abc.supabase.co",
@@ -58,6 +63,10 @@ class ScriptedWorld:
         self.pages_left -= 1
         return Released(run=run_of("failed"), released=self.pages_left == 0)
 
+    async def work_until(self, end: float) -> Counter[str]:
+        """One reconciliation, if the sweep's time is not over."""
+        return Counter({"green": 1} if time.monotonic() < end else {})
+
 
 class DeafWorld(ScriptedWorld):
     """Its database is away."""
@@ -72,6 +81,7 @@ def sweep_of(world: ScriptedWorld, **settings: object) -> ExportSweep:
     return ExportSweep(
         cast("ExportGuard", world),
         cast("ExportEngine", world),
+        cast("ExportReconciliation", world),
         SETTINGS.model_copy(update=settings),
     )
 
@@ -102,6 +112,7 @@ async def test_every_run_has_its_outcome() -> None:
         "released": 1,
     }
     assert world.pages_left == 0
+    assert report.reconciliations == {"green": 1}
 
 
 async def test_a_sweep_without_time_postpones() -> None:
@@ -111,6 +122,7 @@ async def test_a_sweep_without_time_postpones() -> None:
     report = await sweep_of(world, export_sweep_seconds=0).run()
 
     assert report.outcomes == {"postponed": 3}
+    assert report.reconciliations == {}, "what is left of the time is none"
 
 
 async def test_a_sweep_that_cannot_ask_says_so() -> None:
