@@ -234,7 +234,11 @@ begin
   if p_claim_ids is not null then
     update public.export_holds
     set lifted_at = clock_timestamp(), lifted_by = v_actor
-    where organization_id = p_organization_id and claim_id = any (p_claim_ids) and lifted_at is null;
+    where
+      claim_id = any (p_claim_ids)
+      and lifted_at is null
+      -- Not "=": on a table that was never analysed the planner would walk all holds of the organisation.
+      and organization_id is not distinct from p_organization_id;
     get diagnostics v_lifted = row_count;
   else
     update public.export_holds

@@ -320,7 +320,11 @@ begin
   perform export_engine.hold_before_claims(p_run.organization_id);
   if exists (select from public.export_locks as l where l.organization_id = p_run.organization_id and l.run_id is not null) then
     perform export_engine.refuse(
-      409, 'lock_busy', 'Another run of this organisation is not finished.', 'Wait for it, or trigger an export, which finishes it.'
+      409, 'lock_busy', 'Another run of this organisation is not finished.',
+      case
+        when (export_engine.standing_hold(p_run.organization_id)).id is null then 'Wait for it, or trigger an export, which finishes it.'
+        else 'It waits for the end of the hold; fail_export_run_by_admin ends it before.'
+      end
     );
   end if;
   v_run := export_engine.start_attempt(p_run, gen_random_uuid(), p_run.triggered_by, 'started');

@@ -505,6 +505,33 @@ def test_what_was_exported_by_hand_is_recorded_during_a_hold(
     assert organisation.live_memberships() == {claim_id: [(only_run(organisation), "completed")]}
 
 
+def test_recording_by_hand_beside_a_run_that_waits_says_what_to_do(
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    admin: psycopg.Connection,
+) -> None:
+    """The waiting run has the lock and the claims; once an admin has ended it they can be recorded."""
+    [claim_id] = organisation.add_claims(1)
+    waiting = begin(coordinator, organisation)["run"]["run_id"]
+    hold(admin, organisation)
+    run_id = new_run(service, organisation, "manual")
+
+    with pytest.raises(psycopg.Error) as refused:
+        set_status(service, run_id, "completed", [claim_id])
+    assert refused.value.diag.message_detail == "lock_busy"
+    assert "fail_export_run_by_admin" in (refused.value.diag.message_hint or "")
+
+    call(
+        service,
+        "fail_export_run_by_admin",
+        p_run_id=waiting,
+        p_reason="Its file is in the accounting system.",
+        p_actor="Ola",
+    )
+    assert set_status(service, run_id, "completed", [claim_id])["status"] == "completed"
+
+
 def only_run(organisation: Organisation) -> Any:
     """The id of the organisation's one run."""
     [[run_id]] = organisation.execute("select id from public.export_runs")
