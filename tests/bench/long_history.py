@@ -70,6 +70,14 @@ def write_history(database: Database, scale: Scale, say: Callable[[str], None]) 
             },
         )
         superuser.execute(_LINES)
+        superuser.execute(
+            _COUNTERS,
+            {
+                "organization": organisation.id,
+                "runs": scale.runs,
+                "members": scale.memberships,
+            },
+        )
         say("vacuum and analyze")
         superuser.execute("vacuum analyze")
     return history
@@ -107,8 +115,9 @@ insert into public.export_runs (
   file_name, file_sha256, file_size, content_type, renderer_version, layout, created_at, processing_at, sealed_at, completed_at
 )
 select
-  md5('run ' || n)::uuid, %(organization)s, n, 'cli', 'xledger', 'xledger_gl02b', '2026-10-31', 'Europe/Oslo', '2026-10-31',
-  '2026-10-31', 'completed', 1, n, '{"settings": {}, "posting_rules": []}', %(claims)s, '{"NOK": "100.00"}', %(claims)s,
+  md5('run ' || n)::uuid, %(organization)s, n, 'cli', 'xledger', 'xledger_gl02b',
+  (timestamp '2016-01-01' + n * interval '3 hours')::date, 'Europe/Oslo', timestamptz '2016-01-01' + n * interval '3 hours',
+  (timestamp '2016-01-01' + n * interval '3 hours')::date, 'completed', 1, n, '{"settings": {}, "posting_rules": []}', %(claims)s, '{"NOK": "100.00"}', %(claims)s,
   %(claims)s, 2 * %(claims)s::integer, '{"NOK": "100.00"}', %(organization)s || '/' || n || '.csv', 'export-' || n || '.csv',
   encode(sha256(n::text::bytea), 'hex'), 1000, 'text/csv', '1', '{}',
   timestamptz '2016-01-01' + n * interval '3 hours', timestamptz '2016-01-01' + n * interval '3 hours',
@@ -145,10 +154,15 @@ from generate_series(%(first)s::integer, %(last)s::integer) as n
 """
 _CLAIMS = b"""
 insert into public.expense_claims (id, organization_id, claim_number, claimant_name, purpose, status, approved_at)
-select md5('claim ' || n)::uuid, %(organization)s, 'C-' || n, 'Member', 'Meeting', 'approved', '2016-01-01'
+select md5('claim ' || n)::uuid, %(organization)s, 'C-' || n, 'Member', 'Meeting', 'approved', '2016-03-01'
 from generate_series(%(step)s::integer, %(last)s::integer, %(step)s::integer) as n
 """
 _LINES = b"""
 insert into public.expense_claim_lines (claim_id, line_number, expense_type, description, expense_date, amount)
 select c.id, 1, 'mileage', 'Trip', '2026-09-30', 100 from public.expense_claims as c
+"""
+_COUNTERS = b"""
+insert into public.export_counters (organization_id, name, last_value)
+values (%(organization)s, 'run_number', %(runs)s), (%(organization)s, 'voucher_number', %(members)s)
+on conflict (organization_id, name) do update set last_value = excluded.last_value
 """
