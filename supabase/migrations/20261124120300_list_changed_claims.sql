@@ -42,6 +42,8 @@ cross join lateral (
     export_engine.document_changes(
       export_engine.document_to_compare(first_note.claim_id, entry.document), present.document
     ) as changes
+  -- A fence: what is filtered by and shown is compared once.
+  offset 0
 ) as difference
 where
   not exists (
@@ -106,93 +108,128 @@ $$;
 comment on function export_engine.note_at_cursor is
   'The note that a cursor names, 0 without one. A cursor that was forged, cut short or given for another organisation is refused.';
 
-create function public.list_changed_claims(p_organization_id uuid, p_limit integer default 50, p_cursor text default null)
+create function export_engine.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text)
 returns jsonb
 language plpgsql
 stable
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
   v_last bigint;
-  v_noted record;
-  v_claim jsonb;
-  v_claims jsonb[] := '{}';
+  v_noted bigint[];
   v_seen integer := 0;
-  v_has_more boolean := false;
+  v_claim record;
+  v_claims jsonb[] := '{}';
+  v_is_full boolean := false;
 begin
   perform export_engine.require_role(p_organization_id, array['coordinator', 'accountant', 'admin']);
   if p_limit is null or p_limit not between 1 and 200 then
     perform export_engine.refuse(400, 'limit_out_of_range', 'limit is 1 to 200.', 'Ask for smaller pages.');
   end if;
   v_last := export_engine.note_at_cursor(p_organization_id, p_cursor);
-  -- Claim by claim, because most of what a page needs is found among the first, and notes of claims that are as they were cost only
-  -- a comparison. A page of notes is looked at; then the cursor leads on, also when fewer claims were found than asked for.
-  for v_noted in
-    select n.id, n.claim_id
-    from public.export_claim_changes as n
-    where
-      n.organization_id = p_organization_id
-      and n.id > v_last
-    order by n.id
-    limit export_engine.page_size() + 1
-  loop
-    if cardinality(v_claims) = p_limit or v_seen = export_engine.page_size() then
-      v_has_more := true;
-      exit;
-    end if;
-    v_seen := v_seen + 1;
-    v_last := v_noted.id;
-    select
-      jsonb_build_object(
-        'claim_id', c.claim_id,
-        'claim_number', c.claim_number,
-        'run_id', c.run_id,
-        'run_number', c.run_number,
-        'voucher_number', c.voucher_number,
-        'file_name', c.file_name,
-        'exported_at', c.exported_at,
-        'changed_since', c.changed_since,
-        'no_longer_approved', c.is_no_longer_approved,
-        'changes', c.changes
-      )
-    into v_claim
-    from public.export_changed_claims as c
-    where c.note_id = v_noted.id;
-    if found then
-      v_claims := v_claims || v_claim;
+  -- Notes of claims that are as they were cost a comparison and are passed by: two hundred in a query, a page in a call. Then
+  -- the cursor leads on, also when fewer claims were found than asked for.
+  while not v_is_full and v_seen < export_engine.page_size() loop
+    v_noted := array(
+      select n.id
+      from public.export_claim_changes as n
+      where n.organization_id = p_organization_id and n.id > v_last
+      order by n.id
+      limit 200
+    );
+    exit when cardinality(v_noted) = 0;
+    v_seen := v_seen + cardinality(v_noted);
+    for v_claim in
+      select
+        c.note_id,
+        jsonb_build_object(
+          'claim_id', c.claim_id,
+          'claim_number', c.claim_number,
+          'run_id', c.run_id,
+          'run_number', c.run_number,
+          'voucher_number', c.voucher_number,
+          'file_name', c.file_name,
+          'exported_at', c.exported_at,
+          'changed_since', c.changed_since,
+          'no_longer_approved', c.is_no_longer_approved,
+          'changes', c.changes
+        ) as told
+      from public.export_changed_claims as c
+      where c.note_id = any (v_noted)
+      order by c.note_id
+    loop
+      v_is_full := cardinality(v_claims) = p_limit;
+      exit when v_is_full;
+      v_claims := v_claims || v_claim.told;
+      v_last := v_claim.note_id;
+    end loop;
+    if not v_is_full then
+      v_last := v_noted[cardinality(v_noted)];
     end if;
   end loop;
   return jsonb_build_object(
     'claims', to_jsonb(v_claims),
-    'next_cursor', case when v_has_more then export_engine.change_cursor(p_organization_id, v_last) end
+    'next_cursor', case
+      when v_is_full or cardinality(v_noted) > 0 then export_engine.change_cursor(p_organization_id, v_last)
+    end
   );
 end;
+$$;
+
+comment on function export_engine.list_changed_claims is
+  'A page of the organisation''s claims that differ from what was exported. Definer, because each claim would be judged again by '
+  'row-level security, which takes longer than comparing it; the caller''s role is judged once.';
+
+create function public.list_changed_claims(p_organization_id uuid, p_limit integer default 50, p_cursor text default null)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select export_engine.list_changed_claims(p_organization_id, p_limit, p_cursor);
 $$;
 
 comment on function public.list_changed_claims is
   'For staff: the organisation''s claims that differ from what was exported, who was touched first is first. next_cursor leads on and is '
   'null at the end; a page can hold fewer than asked for before that.';
 
-create function export_engine.is_as_exported(p_claim_id uuid)
-returns boolean
-language sql
+create function export_engine.settled_notes(p_note_ids bigint[])
+returns bigint[]
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  select
-    not exists (
-      select
-      from export_engine.entered_claims as e
-      join public.export_runs as r on r.id = e.run_id
-      where e.claim_id = p_claim_id and r.status <> 'completed'
-    )
-    and not exists (select from public.export_changed_claims as c where c.claim_id = p_claim_id);
+declare
+  v_claim_ids uuid[] := array(
+    select distinct n.claim_id from public.export_claim_changes as n where n.id = any (p_note_ids)
+  );
+  -- All at once: alone each comparison would be planned anew.
+  v_differ uuid[] := array(
+    select c.claim_id from public.export_changed_claims as c where c.claim_id = any (v_claim_ids)
+  );
+begin
+  return array(
+    select n.id
+    from public.export_claim_changes as n
+    where
+      n.id = any (p_note_ids)
+      and n.claim_id <> all (v_differ)
+      and (
+        select r.id
+        from export_engine.entered_claims as e
+        join public.export_runs as r on r.id = e.run_id
+        where e.claim_id = n.claim_id and r.status <> 'completed'
+        limit 1
+      ) is null
+  );
+end;
 $$;
 
-comment on function export_engine.is_as_exported is
-  'True when nothing about the claim needs to be remembered: it is in no run, or in a completed one just as it is now.';
+comment on function export_engine.settled_notes is
+  'Those of the notes that nobody needs: their claim is in no run, or in a completed one just as it is now.';
 
 create function export_engine.settle_claim_changes(p_limit integer)
 returns jsonb
@@ -225,11 +262,7 @@ begin
     limit p_limit
     for update skip locked
   ) as due;
-  v_settled := array(
-    select n.id
-    from public.export_claim_changes as n
-    where n.id = any (v_old) and export_engine.is_as_exported(n.claim_id)
-  );
+  v_settled := export_engine.settled_notes(v_old);
   delete from public.export_claim_changes where id = any (v_settled);
   update public.export_claim_changes
   set looked_at = clock_timestamp()
@@ -259,13 +292,12 @@ comment on function public.settle_claim_changes is
 
 revoke execute on function export_engine.change_cursor(uuid, bigint) from public;
 revoke execute on function export_engine.note_at_cursor(uuid, text) from public;
-revoke execute on function export_engine.is_as_exported(uuid) from public;
+revoke execute on function export_engine.settled_notes(bigint[]) from public;
+revoke execute on function export_engine.list_changed_claims(uuid, integer, text) from public;
 revoke execute on function export_engine.settle_claim_changes(integer) from public;
 revoke execute on function public.list_changed_claims(uuid, integer, text) from public, anon, authenticated, service_role;
 revoke execute on function public.settle_claim_changes(integer) from public, anon, authenticated, service_role;
--- The reader runs as the caller, and so does what it calls.
-grant execute on function export_engine.change_cursor(uuid, bigint) to authenticated, service_role;
-grant execute on function export_engine.note_at_cursor(uuid, text) to authenticated, service_role;
+grant execute on function export_engine.list_changed_claims(uuid, integer, text) to authenticated, service_role;
 grant execute on function public.list_changed_claims(uuid, integer, text) to authenticated, service_role;
 grant execute on function export_engine.settle_claim_changes(integer) to service_role;
 grant execute on function public.settle_claim_changes(integer) to service_role;

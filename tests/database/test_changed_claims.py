@@ -279,7 +279,10 @@ def test_claim_whose_entry_was_taken_back_leaves_the_list(
     if way == "void":
         admin.void(run["run_id"])
     else:
-        admin.confirm(run["run_id"], "refused", vouchers(2))
+        [[number]] = organisation.execute(
+            "select voucher_number from public.export_run_claims where claim_id = %s", claim_id
+        )
+        admin.confirm(run["run_id"], "refused", vouchers(number))
 
     assert changed(coordinator, organisation) == []
 
