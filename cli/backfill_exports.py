@@ -23,6 +23,14 @@ from functions.export_backfill import ExportBackfill
 from functions.services import Services
 
 
+def _who() -> str:
+    """The login of the machine; a container may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "command line"
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What was asked for on the command line."""
@@ -48,7 +56,7 @@ def backfill(  # noqa: PLR0913  # the command line
         bool, typer.Option("--skip-bad-rows", help="Write the good rows although others are bad.")
     ] = False,
     actor: Annotated[
-        str, typer.Option(default_factory=getpass.getuser, help="Who does this, for the history.")
+        str, typer.Option(default_factory=_who, help="Who does this, for the history.")
     ],
     wait: Annotated[
         float, typer.Option(min=0, max=3600, help="How long (s) another export is waited for.")

@@ -177,11 +177,11 @@ def _last_words(report: BackfillReport) -> list[str]:
 
 
 def _what_next(report: BackfillReport, usable: int) -> str:
+    if not usable:
+        return "Nothing to write."
     if report.is_written:
         claims = sum(run.claim_count or 0 for run in report.recorded.values())
         return f"Recorded {claims} claims in {len(report.recorded)} runs."
-    if not usable:
-        return "Nothing to write."
     if report.bad_rows:
         return (
             "Nothing was written. Correct the list, or write the other rows with "

@@ -361,6 +361,19 @@ def test_runs_of_one_list_share_its_object(organisation: Organisation, recorder:
     assert stranger.execute(query.encode()).fetchall() == []
 
 
+def test_the_bucket_takes_lists(organisation: Organisation) -> None:
+    """A workbook as well as CSV, beside what it took before."""
+    [[types]] = organisation.execute(
+        "select allowed_mime_types from storage.buckets where id = 'exports'"
+    )
+
+    assert set(types) >= {
+        "text/csv",
+        "application/json",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    }
+
+
 def test_the_stored_list_is_kept(organisation: Organisation, recorder: Recorder) -> None:
     """Like every file of a completed run, also against a superuser."""
     recorder.record(rows_of(organisation.add_claims(1)))
@@ -833,6 +846,19 @@ def test_a_wrong_backfill_is_voided(
     assert standing_holds(organisation) == dict.fromkeys(claims, "voided")
     assert recorder.verdicts(rows_of(claims)) == [("usable", None)] * 2
     assert len(begin(coordinator, organisation)["claims"]) == 2
+
+
+def test_a_voided_list_can_be_recorded_again(
+    organisation: Organisation, recorder: Recorder
+) -> None:
+    """The same bytes again: its key names the voided run, so a further part of the group is begun."""
+    claims = organisation.add_claims(2)
+    run = recorder.record(rows_of(claims, voucher_number="B-1"))
+    Bookkeeper(organisation.as_service(), "Ingrid Vik").void(run["run_id"])
+
+    assert recorder.begin()["run"]["status"] == "voided"
+    assert recorder.record(rows_of(claims, voucher_number="B-2"), p_part=2)["claim_count"] == 2
+    assert recorder.verdicts(rows_of(claims)) == [("done", 2)] * 2
 
 
 def test_a_large_backfill_is_voided_page_by_page(

@@ -179,6 +179,12 @@ def test_a_person_reads_tables_and_what_to_do(
     assert "--write --skip-bad-rows" in output
     code, output, _ = terminal.backfill(good, "--write")
     assert (code, "Recorded 2 claims in 1 runs." in output) == (0, True)
+    code, output, _ = terminal.backfill(good, "--write")
+    assert (code, "2 already done by this list" in output, "Nothing to write." in output) == (
+        0,
+        True,
+        True,
+    )
 
 
 def test_one_bad_row_stops_the_write(
