@@ -141,13 +141,21 @@ def test_holding_again_answers_the_hold_that_stands(
 def test_without_a_login_one_says_who_one_is(
     organisation: Organisation, service: psycopg.Connection, who: str
 ) -> None:
-    """The service key and the dashboard give a name; a member's own name cannot be replaced."""
+    """The service key and the dashboard give a name."""
     connection = service if who == "service" else organisation.database.connect("postgres")
 
     assert refusal(lambda: hold(connection, organisation)) == ("PT400", "actor_required")
     assert hold(connection, organisation, actor="Kari, drift")["hold"]["held_by"] == "Kari, drift"
     assert refusal(lambda: lift(connection, organisation)) == ("PT400", "actor_required")
     assert lift(connection, organisation, actor="Kari, drift")["lifted"] == 1
+
+
+def test_a_member_acts_under_her_own_name(
+    organisation: Organisation, admin: psycopg.Connection
+) -> None:
+    """Whatever name she gives."""
+    assert hold(admin, organisation, actor="Somebody else")["hold"]["held_by"] == "Ingrid Vik"
+    assert lift(admin, organisation, actor="Somebody else")["hold"]["lifted_by"] == "Ingrid Vik"
 
 
 @pytest.mark.parametrize("reason", [None, "", "   ", "x" * 501])
@@ -655,6 +663,39 @@ def test_hold_in_the_making_lets_nobody_in(
     assert ask()["outcome"] == "busy"
     holder.commit()
     assert refusal(ask) == HELD
+
+
+def test_begin_that_waited_for_the_hold_is_refused(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """It looked before the hold was there, and looks again when it has the lock row."""
+    organisation.add_claims(1)
+    organisation.execute(
+        "create or replace function export_engine.begin_patience() returns text language sql immutable return '20s'"
+    )
+    holder = organisation.database.connect("postgres", autocommit=False)
+    hold(holder, organisation, actor="Ola")
+
+    answer = raced(
+        holder,
+        lambda: refusal(lambda: begin(coordinator, organisation)),
+        coordinator.info.backend_pid,
+    )
+
+    assert answer == HELD
+    assert organisation.live_memberships() == {}
+
+
+def test_begin_waits_for_no_lock_to_say_that_there_is_a_hold(
+    organisation: Organisation, coordinator: psycopg.Connection, admin: psycopg.Connection
+) -> None:
+    """A hundred phones that ask during a hold need no lock row, and are not told to come back soon."""
+    organisation.add_claims(1)
+    hold(admin, organisation)
+    other = organisation.database.connect("postgres", autocommit=False)
+    other.execute("select from public.export_locks for update")
+
+    assert refusal(lambda: begin(coordinator, organisation)) == HELD
 
 
 def test_dashboard_names_what_is_on_hold(

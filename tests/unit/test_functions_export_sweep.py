@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
-from functions.errors import EngineError, RunFailed, StaleToken, Unavailable
+from functions.errors import EngineError, Refused, RunFailed, StaleToken, Unavailable
 from functions.export_engine import Completed, ExportEngine
 from functions.export_guard import Busy, ExportGuard, NothingToResume, Released, StalledRun
 from functions.export_run import ExportRun, RunStatus
@@ -94,6 +94,7 @@ async def test_every_run_has_its_outcome() -> None:
         RunFailed("all_claims_left_out", run_id=uuid4()),
         StaleToken("stale_token"),
         Busy(outcome="busy"),
+        Refused("organization_held"),
         NothingToResume(outcome="nothing_to_resume"),
         NothingToResume(outcome="nothing_to_resume", run=run_of("parked")),
         NothingToResume(outcome="nothing_to_resume", run=run_of("failed")),
@@ -102,12 +103,13 @@ async def test_every_run_has_its_outcome() -> None:
 
     report = await sweep_of(world).run()
 
-    assert report.found == 9
+    assert report.found == 10
     assert report.outcomes == {
         "stopped": 1,
         "completed": 1,
         "failed": 2,
         "busy": 3,
+        "held": 1,
         "parked": 1,
         "released": 1,
     }

@@ -83,6 +83,12 @@ def test_database_errors_become_ours(
     assert (type(error), error.code) == (kind, ours)
 
 
+def test_only_a_persons_own_reason_reaches_the_caller() -> None:
+    """The hint of a hold is what the admin wrote; other hints are advice for SQL."""
+    assert database_error(api_error("PT409", "organization_held"), 409, is_user=True).reason == "h"
+    assert database_error(api_error("PT409", "run_locked"), 409, is_user=True).reason is None
+
+
 def test_a_refused_secret_key_is_not_the_callers_fault() -> None:
     """When the service itself is not let in, the caller is not told to log in."""
     error = database_error(api_error("PGRST301"), 401, is_user=False)
