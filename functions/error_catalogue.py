@@ -708,8 +708,8 @@ CATALOGUE: dict[str, Entry] = {
     "run_unfinished": Entry(
         409,
         Sentence(
-            nb="Kjøringen er ikke ferdig og kan ikke slettes.",
-            en="The run is not finished and cannot be deleted.",
+            nb="Bare en fullført kjøring kan annulleres, og bare en avsluttet kan slettes.",
+            en="Only a completed run can be voided, and only a finished one deleted.",
         ),
         _REOPEN,
     ),
