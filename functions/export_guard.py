@@ -89,6 +89,10 @@ class _StalledRuns(Told):
     runs: tuple[StalledRun, ...]
 
 
+class _Settled(Told):
+    settled: int
+
+
 class Page(Told):
     """One page of members, in order of position."""
 
@@ -147,6 +151,7 @@ _LEASE = TypeAdapter(_Lease)
 _RUN_TOLD = TypeAdapter(_RunTold)
 _RELEASED = TypeAdapter(Released)
 _STALLED = TypeAdapter(_StalledRuns)
+_SETTLED = TypeAdapter(_Settled)
 
 
 class ExportGuard:
@@ -294,6 +299,11 @@ class ExportGuard:
         session = self._connection.as_service()
         found = await session.call("find_stalled_export_runs", {"p_limit": limit}, _STALLED)
         return found.runs
+
+    async def settle_claim_changes(self) -> None:
+        """Lets notes go of claims that are again as they were exported, or in no run."""
+        session = self._connection.as_service()
+        await session.call("settle_claim_changes", {}, _SETTLED)
 
     async def continue_release(self, run_id: UUID) -> Released:
         """Lets one page of claims go of a failing or voided run that no worker holds."""

@@ -38,6 +38,7 @@ class ScriptedWorld:
     def __init__(self, *script: object) -> None:
         self.script = dict(zip((uuid4() for _ in script), script, strict=True))
         self.pages_left = 3
+        self.settled = 0
 
     async def find_stalled(self, limit: int) -> Sequence[StalledRun]:
         """One run per organisation."""
@@ -62,6 +63,11 @@ class ScriptedWorld:
         """One page fewer."""
         self.pages_left -= 1
         return Released(run=run_of("failed"), released=self.pages_left == 0)
+
+    async def settle_claim_changes(self) -> None:
+        """Fails, which keeps nothing else from being done."""
+        self.settled += 1
+        raise Unavailable("database_unavailable")
 
     async def work_until(self, end: float) -> Counter[str]:
         """One reconciliation, if the sweep's time is not over."""
@@ -113,7 +119,7 @@ async def test_every_run_has_its_outcome() -> None:
         "parked": 1,
         "released": 1,
     }
-    assert world.pages_left == 0
+    assert (world.pages_left, world.settled) == (0, 1)
     assert report.reconciliations == {"green": 1}
 
 
@@ -125,6 +131,7 @@ async def test_a_sweep_without_time_postpones() -> None:
 
     assert report.outcomes == {"postponed": 3}
     assert report.reconciliations == {}, "what is left of the time is none"
+    assert world.settled == 0
 
 
 async def test_a_sweep_that_cannot_ask_says_so() -> None:
