@@ -13,6 +13,7 @@ import pytest
 
 from stack.database import Database
 from tests.database.bookkeeper import Bookkeeper, pages_of_two, refusal, standing_holds
+from tests.database.reconciler import reconciled
 from tests.organisation import Organisation, begin, call, complete
 
 LIST = "b" * 64
@@ -823,6 +824,36 @@ def test_a_backfill_and_an_export_take_each_claim_once(organisation: Organisatio
 
     assert "started" in told
     assert {len(runs) for runs in organisation.live_memberships().values()} == {1}
+
+
+def test_a_reconciliation_finds_nothing_amiss(
+    organisation: Organisation, recorder: Recorder
+) -> None:
+    """Two runs that share a list, one that was given up, one that was voided: every claim has its one class."""
+    claims = organisation.add_claims(6)
+    recorder.record(rows_of(claims[:2], voucher_number="B-1"))
+    voided = recorder.record(rows_of(claims[2:4]), p_file_name="November.csv")
+    given_up = recorder.begin(p_file_name="Desember.csv")
+    recorder.add(given_up, rows_of(claims[4:], voucher_number="B-2"))
+    call(
+        recorder.service,
+        "fail_export_run",
+        p_run_id=given_up["run"]["run_id"],
+        p_fencing_token=given_up["fencing_token"],
+        p_error_code="backfill_stopped",
+        p_error_detail={},
+        p_left_out=[],
+    )
+    Bookkeeper(organisation.as_service(), "Ingrid Vik").void(voided["run_id"])
+
+    told = reconciled(organisation)
+
+    assert (told["is_green"], told["findings"]) == (True, [])
+    assert {name: of["count"] for name, of in told["classes"].items()} == {
+        "exported": 2,
+        "held": 2,
+        "pending": 2,
+    }
 
 
 # Taking it back ------------------------------------------------------------------------------------
