@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from exporters.layout import Column, Dialect, Encoding
+from exporters.layout import AmountForm, Column, Dialect, Encoding, Padding
 from exporters.problem import ProblemCode
 from exporters.source import Value
 
@@ -25,6 +25,11 @@ _ANY_LENGTH: Final = 1 << 62
 _PLAIN_LETTERS: Final = string.ascii_letters + string.digits + "æøåÆØÅé"
 _SPACES: Final = re.compile("  +")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@")
+# Zero-width spaces and joiners, soft hyphen, byte order mark, and the marks of writing direction.
+_INVISIBLE: Final = "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+_MINOR_UNITS: Final = 100
+_QUOTE: Final = '"'
+_WHOLE: Final = AmountForm()
 
 
 class CellRefused(ValueError):  # noqa: N818  # becomes a Problem once the line is known
@@ -64,7 +69,49 @@ def cell_for(column: Column, dialect: Dialect) -> Cell:
             raise CellRefused(ProblemCode.REQUIRED_VALUE_MISSING, "must not be empty")
         return text
 
-    return write_cell
+    if column.width is not None:
+        return _filled_up(write_cell, column, dialect)
+    return write_cell if dialect.quoting == "none" else _quoted(write_cell, column, dialect)
+
+
+def _filled_up(write: Cell, column: Column, dialect: Dialect) -> Cell:
+    is_number = column.type in {"amount", "integer"}
+    padding = column.padding or Padding(side="left" if is_number else "right")
+    width, length_of = column.width or 0, _length_of(dialect)
+
+    def write_filled_up(value: Value, altered: list[Alteration]) -> str:
+        text = write(value, altered)
+        filling = padding.character * (width - length_of(text))
+        if padding.side == "right":
+            return text + filling
+        if padding.character == "0" and text.startswith("-"):
+            return f"-{filling}{text[1:]}"
+        # Nothing is no number, so it is not filled up with zeros.
+        return filling + text if text else " " * width
+
+    return _quoted(write_filled_up, column, dialect)
+
+
+def _quoted(write: Cell, column: Column, dialect: Dialect) -> Cell:
+    if dialect.quoting == "none" or (
+        dialect.quoting == "text" and column.type not in {"text", "code"}
+    ):
+        return write
+    always = dialect.quoting != "minimal"
+    needs_quotes = re.compile(f"[{re.escape(dialect.delimiter)}{_QUOTE}]|^ | $").search
+
+    def write_quoted(value: Value, altered: list[Alteration]) -> str:
+        text = write(value, altered)
+        if always or needs_quotes(text):
+            return quoted(text)
+        return text
+
+    return write_quoted
+
+
+def quoted(text: str) -> str:
+    """Put a text in double quotes and double those inside, as RFC 4180 section 2 has it."""
+    return f"{_QUOTE}{text.replace(_QUOTE, _QUOTE * 2)}{_QUOTE}"
 
 
 def unencodable_character(text: str, dialect: Dialect) -> tuple[str, Encoding] | None:
@@ -91,11 +138,17 @@ def _utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def _length_of(dialect: Dialect) -> Callable[[str], int]:
+    return _utf16_length if dialect.length_unit == "utf16" else len
+
+
 def _limit(column: Column, dialect: Dialect) -> _Limit | None:
-    if column.max_length is None:
-        return None
-    length_of = _utf16_length if dialect.length_unit == "utf16" else len
-    return _Limit(column.max_length, length_of)
+    return None if column.limit is None else _Limit(column.limit, _length_of(dialect))
+
+
+def _separators(dialect: Dialect) -> str:
+    """What would end a value: nothing, where quotes keep it together."""
+    return dialect.delimiter if dialect.quoting == "none" else ""
 
 
 def _check_length(text: str, limit: _Limit | None) -> str:
@@ -118,8 +171,8 @@ def _plain(dialect: Dialect) -> Callable[[str], object]:
 
 def _composed(value: Value, column: Column) -> str:
     text = str(value)
-    if column.case == "upper":
-        text = text.upper()
+    if column.case != "keep":
+        text = text.upper() if column.case == "upper" else text.lower()
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -137,9 +190,10 @@ def _refuse_character(character: str) -> CellRefused:
 
 def _text_writer(column: Column, dialect: Dialect) -> Cell:
     replaced = re.compile(
-        f"[{_BREAKS}{re.escape(dialect.delimiter + dialect.replaced_characters)}]+",
+        f"[{_BREAKS}{re.escape(_separators(dialect) + dialect.replaced_characters)}]+",
     )
-    forbidden = _class(dialect.forbidden_characters)
+    forbidden = _forbidden(dialect, "")
+    removed = re.compile(f"[{_INVISIBLE}]+")
     plain = _plain(dialect)
     limit = _limit(column, dialect)
     # Every plain letter is one character and one UTF-16 unit.
@@ -149,6 +203,9 @@ def _text_writer(column: Column, dialect: Dialect) -> Cell:
         text = _composed(value, column)
         if len(text) <= plain_length and plain(text):
             return text
+        if dialect.invisible_characters == "remove" and removed.search(text):
+            text = removed.sub("", text)
+            altered.append(Alteration("character_removed", column.name))
         if replaced.search(text):
             text = _SPACES.sub(" ", replaced.sub(" ", text))
             altered.append(Alteration("character_replaced", column.name))
@@ -166,10 +223,8 @@ def _text_writer(column: Column, dialect: Dialect) -> Cell:
 
 
 def _code_writer(column: Column, dialect: Dialect) -> Cell:
-    forbidden = re.compile(
-        f"[{_BREAKS}"
-        + re.escape(dialect.delimiter + dialect.replaced_characters + dialect.forbidden_characters)
-        + "]",
+    forbidden = _forbidden(
+        dialect, _BREAKS + re.escape(_separators(dialect) + dialect.replaced_characters)
     )
     plain = _plain(dialect)
     limit = _limit(column, dialect)
@@ -189,9 +244,16 @@ def _code_writer(column: Column, dialect: Dialect) -> Cell:
     return write
 
 
-def _class(characters: str) -> re.Pattern[str]:
+def _forbidden(dialect: Dialect, also: str) -> re.Pattern[str]:
+    """Match what the dialect refuses, and what stands in the class `also`."""
+    characters = also + re.escape(dialect.forbidden_characters)
+    # A code is never altered, so what would be removed from a text is refused there.
+    if dialect.invisible_characters == "refuse" or (
+        also and dialect.invisible_characters == "remove"
+    ):
+        characters += _INVISIBLE
     # A look-ahead for nothing matches nowhere, which is what an empty set of characters means.
-    return re.compile(f"[{re.escape(characters)}]" if characters else "(?!)")
+    return re.compile(f"[{characters}]" if characters else "(?!)")
 
 
 def _integer_writer(column: Column, dialect: Dialect) -> Cell:
@@ -201,18 +263,35 @@ def _integer_writer(column: Column, dialect: Dialect) -> Cell:
 
 def _amount_writer(column: Column, dialect: Dialect) -> Cell:
     limit = _limit(column, dialect)
+    form = column.amount_form or _WHOLE
 
     def write(value: Value, _: list[Alteration]) -> str:
         if not isinstance(value, Decimal):
             raise TypeError(f"{value!r} is not an amount.")
-        # The voucher vouches for two decimals, so nothing is rounded here. A zero is written
-        # without the sign that Decimal keeps for it.
-        text = f"{value:.2f}" if value else "0.00"
+        if _is_of_other_side(value, form):
+            return ""
+        text = _signed(_digits(abs(value), form), value, form)
         if dialect.decimal_mark != ".":
             text = text.replace(".", dialect.decimal_mark)
         return _check_length(text, limit)
 
     return write
+
+
+def _is_of_other_side(amount: Decimal, form: AmountForm) -> bool:
+    return (form.side == "debit" and amount < 0) or (form.side == "credit" and amount > 0)
+
+
+def _digits(amount: Decimal, form: AmountForm) -> str:
+    # The voucher vouches for two decimals, so nothing is rounded here.
+    return f"{amount * _MINOR_UNITS:.0f}" if form.unit == "minor" else f"{amount:.2f}"
+
+
+def _signed(digits: str, amount: Decimal, form: AmountForm) -> str:
+    is_negative = amount > 0 if form.sign == "inverted" else amount < 0
+    if not is_negative or form.sign == "omitted" or form.side != "both":
+        return digits
+    return f"{digits}-" if form.sign == "trailing" else f"-{digits}"
 
 
 def _date_writer(column: Column, dialect: Dialect) -> Cell:

@@ -8,24 +8,29 @@ from exporters.cell import (
     Cell,
     CellRefused,
     cell_for,
+    quoted,
     unencodable_character,
 )
 from exporters.claim_field import claim_field
-from exporters.layout import Column, ConstantSource, Layout, NoHeader, PathSource, TextHeader
+from exporters.column_source import paths_of
+from exporters.layout import Column, Layout, NoHeader, TextHeader
 from exporters.notice import Notice
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
-from exporters.source import Sources, Value, ValueOfLine
+from exporters.source import Sources, Value, ValueOfLine, is_of_line
+from exporters.source_value import value_of
 from exporters.voucher import JournalLine, Voucher
 
 _LINE_ENDS: Final = {"crlf": "\r\n", "lf": "\n"}
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_TEXT: Final = "line.text"
 
 
 class _Field(NamedTuple):
     # What stands before the field on every line: a delimiter, and columns that no line changes.
     before: str
     column: Column
-    path: str
+    # What decides the value, so that whoever can change it is told.
+    paths: tuple[str, ...]
     value: ValueOfLine
     write: Cell
 
@@ -145,11 +150,11 @@ class DelimitedWriter:
         for index, column in enumerate(layout.columns):
             constant += layout.dialect.delimiter if index else ""
             try:
-                value = _resolve(column, sources)
+                value = value_of(column.source, sources)
                 if callable(value):
                     write = cell_for(column, layout.dialect)
-                    path = _path(column, sources)
-                    self._fields.append(_Field(constant, column, path, value, write))
+                    paths = _paths(column, sources)
+                    self._fields.append(_Field(constant, column, paths, value, write))
                     constant = ""
                 else:
                     constant += self._constant(column, value, layout)
@@ -176,7 +181,7 @@ class DelimitedWriter:
         text = (
             header.text
             if isinstance(header, TextHeader)
-            else layout.dialect.delimiter.join(column.name for column in layout.columns)
+            else layout.dialect.delimiter.join(_names(layout))
         )
         if refused := self._encoding_refusal(text):
             raise ConfigurationInvalid(
@@ -191,20 +196,24 @@ class DelimitedWriter:
         return opening + (text + self._line_end).encode(self._codec)
 
 
-def _resolve(column: Column, sources: Sources) -> Value | ValueOfLine:
-    if isinstance(column.source, PathSource):
-        return sources.resolve(column.source.path)
-    return column.source.value if isinstance(column.source, ConstantSource) else None
+def _names(layout: Layout) -> list[str]:
+    names = [column.name for column in layout.columns]
+    if layout.dialect.quoting in {"text", "all"}:
+        return [quoted(name) for name in names]
+    if layout.dialect.delimiter:
+        return names
+    return [f"{column.name:{column.width}}"[: column.width] for column in layout.columns]
 
 
-def _path(column: Column, sources: Sources) -> str:
-    return sources.named(column.source.path) if isinstance(column.source, PathSource) else ""
+def _paths(column: Column, sources: Sources) -> tuple[str, ...]:
+    named = (sources.named(path) for path in paths_of(column.source))
+    return tuple(path for path in named if is_of_line(path))
 
 
 def _column_problem(index: int, column: Column, message: str) -> Problem:
-    source = column.source
-    if isinstance(source, PathSource) and source.path.startswith("settings."):
-        return Problem(ProblemCode.SETTING_INVALID, source.path, message)
+    settings = [path for path in paths_of(column.source) if path.startswith("settings.")]
+    if settings:
+        return Problem(ProblemCode.SETTING_INVALID, settings[0], message)
     field = f"layout.columns[{index + 1}] ({column.name})"
     return Problem(ProblemCode.LAYOUT_INVALID, field, message)
 
@@ -212,4 +221,10 @@ def _column_problem(index: int, column: Column, message: str) -> Problem:
 def _line_problem(refusal: CellRefused, field: _Field, line: JournalLine) -> Problem:
     place = f"line {line.line_number}" if line.line_number else "the payable line"
     message = f"The column {field.column.name} of {place} {refusal.reason}."
-    return Problem(refusal.code, claim_field(field.path, line, refusal.character), message)
+    blamed = claim_field(_path_to_blame(field.paths, refusal), line, refusal.character)
+    return Problem(refusal.code, blamed, message)
+
+
+def _path_to_blame(paths: tuple[str, ...], refusal: CellRefused) -> str:
+    """Find the free text where a character is at fault, or else the first."""
+    return _TEXT if refusal.character and _TEXT in paths else paths[0]

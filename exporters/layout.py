@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, model_validator
 
+from exporters.column_source import (
+    ConstantSource,
+    EmptySource,
+    LayoutPart,
+    SignSource,
+    Source,
+    shown_paths,
+    type_of,
+)
 from exporters.problem import ConfigurationInvalid, Problem, ProblemCode, sentence
-from exporters.source import SourceType, source_type
+from exporters.source import SourceType
 
 Encoding = Literal["utf-8", "windows-1252", "iso-8859-1"]
 LineEnd = Literal["crlf", "lf"]
@@ -34,62 +36,84 @@ _SHOWS: Final[Mapping[ColumnType, frozenset[SourceType]]] = {
 }
 
 
-class _LayoutPart(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+class AmountForm(LayoutPart):
+    """How an amount is written.
+
+    `side`: both, or only debits or only credits, without sign; the other side is an empty cell.
+    `sign`: a credit has its minus in front (`leading`) or behind (`trailing`), or every sign is
+    changed (`inverted`), or there is none (`omitted`) and another column tells the side.
+    `unit`: crowns with two decimals (`major`), or hundredths as a whole number (`minor`).
+    """
+
+    side: Literal["both", "debit", "credit"] = "both"
+    sign: Literal["leading", "trailing", "inverted", "omitted"] = "leading"
+    unit: Literal["major", "minor"] = "major"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.side != "both" and self.sign != "leading":
+            raise ValueError("A column of debits or of credits has no sign to form.")
+        return self
+
+    @property
+    def loses_the_side(self) -> bool:
+        """Whether debit and credit look alike in this column."""
+        return self.side == "both" and self.sign == "omitted"
 
 
-class PathSource(_LayoutPart):
-    """The value at a path, such as `line.amount`; the paths are those of `exporters.source`."""
+class Padding(LayoutPart):
+    """What fills a value up to the width, and on which side of the value it stands."""
 
-    kind: Literal["path"]
-    path: str
+    side: Literal["left", "right"]
+    character: Literal[" ", "0"] = " "
 
-    @field_validator("path")
-    @classmethod
-    def _is_known(cls, path: str) -> str:
-        source_type(path)
-        return path
-
-
-class ConstantSource(_LayoutPart):
-    """The same text on every line."""
-
-    kind: Literal["constant"]
-    value: Annotated[str, Field(min_length=1)]
+    @model_validator(mode="after")
+    def _keeps_the_value(self) -> Self:
+        if self.side == "right" and self.character == "0":
+            raise ValueError("Zeros on the right would change the value.")
+        return self
 
 
-class EmptySource(_LayoutPart):
-    """A column that is always empty."""
-
-    kind: Literal["empty"] = "empty"
-
-
-Source = Annotated[PathSource | ConstantSource | EmptySource, Field(discriminator="kind")]
-
-
-class Column(_LayoutPart):
+class Column(LayoutPart):
     """One column: where its value comes from and what the importing system takes.
 
     - `text` is for people: forbidden and replaced characters follow the dialect, and
       `on_overflow` = `truncate` may shorten it.
     - `code` identifies something, so it is never altered, apart from outer spaces and `case`.
     - `date` needs a `format` of `yyyy`, `mm`, `dd` and the signs `-`, `.`, `/`.
-    - `amount` has two decimals, the dialect's decimal mark and a leading minus for credit.
+    - `amount` has the dialect's decimal mark and the form of `amount_form`.
 
-    `max_length` counts in the dialect's `length_unit`. `grade` says how sure the column is: A
-    published by the maker, B several independent sources, C one source, D a guess.
+    `max_length` and `width` count in the dialect's `length_unit`. A `width` is filled up: texts,
+    codes and dates with spaces behind, numbers with spaces in front, unless `padding` says
+    otherwise. `grade` says how sure the column is: A published by the maker, B several
+    independent sources, C one source, D a guess.
     """
 
     name: Annotated[str, Field(pattern=r'^[^\s;,|"][^;,|\t\r\n"]*$')]
     source: Source = Field(default_factory=EmptySource)
     type: ColumnType = "text"
     format: str | None = None
+    amount_form: AmountForm | None = None
     max_length: Annotated[int, Field(ge=1)] | None = None
+    width: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    padding: Padding | None = None
     required: bool = False
     on_overflow: Literal["error", "truncate"] = "error"
-    case: Literal["keep", "upper"] = "keep"
+    case: Literal["keep", "upper", "lower"] = "keep"
     grade: Literal["A", "B", "C", "D"] | None = None
     note: str | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """The most that a value may have, before it is filled up."""
+        return self.max_length or self.width
+
+    @property
+    def shows_every_amount(self) -> bool:
+        """Whether the column is one of amounts that leaves none out."""
+        return self.type == "amount" and (
+            self.amount_form is None or self.amount_form.side == "both"
+        )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -97,37 +121,64 @@ class Column(_LayoutPart):
             raise ValueError("A column has a format exactly when its type is date.")
         if self.format is not None and not _is_date_format(self.format):
             raise ValueError("A date format is yyyy, mm and dd once each, with - . or / between.")
-        if self.on_overflow == "truncate" and (self.type != "text" or self.max_length is None):
-            raise ValueError("Only a text column with a max_length can be truncated.")
-        if self.case == "upper" and self.type not in {"text", "code"}:
+        if self.case != "keep" and self.type not in {"text", "code"}:
             raise ValueError("Only text and code have a case.")
         if isinstance(self.source, EmptySource) and self.required:
             raise ValueError("A required column cannot have an empty source.")
         if isinstance(self.source, ConstantSource) and self.type not in {"text", "code"}:
             raise ValueError("A constant is of type text or code.")
-        if isinstance(self.source, PathSource):
-            self._check_type(self.source.path)
         return self
 
-    def _check_type(self, path: str) -> None:
-        found = source_type(path)
-        if found not in _SHOWS[self.type]:
-            raise ValueError(f"A column of type {self.type} cannot show {path}, which is {found}.")
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.max_length is not None and self.width is not None:
+            raise ValueError("A column has a max_length or a width, not both.")
+        if self.on_overflow == "truncate" and (self.type != "text" or self.limit is None):
+            raise ValueError("Only a text column with a max_length or a width can be truncated.")
+        if self.padding is not None and self.width is None:
+            raise ValueError("Padding fills a width, and the column has none.")
+        if (
+            self.padding is not None
+            and self.padding.character == "0"
+            and self.type in {"text", "date"}
+        ):
+            raise ValueError("Only numbers and codes are filled up with zeros.")
+        return self
+
+    @model_validator(mode="after")
+    def _has_an_amount_form(self) -> Self:
+        if self.amount_form is None:
+            return self
+        if self.type != "amount":
+            raise ValueError("Only an amount has an amount_form.")
+        if self.required and self.amount_form.side != "both":
+            raise ValueError("A column of one side is empty on the other, so it is not required.")
+        return self
+
+    @model_validator(mode="after")
+    def _shows_its_source(self) -> Self:
+        found = type_of(self.source)
+        if found is not None and found not in _SHOWS[self.type]:
+            what = getattr(self.source, "path", f"a {self.source.kind}")
+            raise ValueError(
+                f"A column of type {self.type} cannot show {what}, which is {found}.",
+            )
+        return self
 
 
-class NoHeader(_LayoutPart):
+class NoHeader(LayoutPart):
     """The first line of the file is data."""
 
     kind: Literal["none"] = "none"
 
 
-class NamesHeader(_LayoutPart):
+class NamesHeader(LayoutPart):
     """The first line holds the names of the columns."""
 
     kind: Literal["names"] = "names"
 
 
-class TextHeader(_LayoutPart):
+class TextHeader(LayoutPart):
     """The first line is this text, byte for byte."""
 
     kind: Literal["text"] = "text"
@@ -137,18 +188,24 @@ class TextHeader(_LayoutPart):
 Header = Annotated[NoHeader | NamesHeader | TextHeader, Field(discriminator="kind")]
 
 
-class Dialect(_LayoutPart):
+class Dialect(LayoutPart):
     """How the columns become the bytes of a delimited file.
 
     Text is composed to NFC. `replaced_characters`, the delimiter, line breaks, and all other
-    control characters become one space in `text` columns and are a problem in `code` columns.
-    `forbidden_characters` are a problem in both. `also_encodable_in` lists encodings that must
-    know every character too, so that the organisation can change to them later.
-    `defuse_formulas` puts an apostrophe before text that a spreadsheet would run.
+    control characters become one space in `text` columns and are a problem in `code` columns;
+    with quoting the delimiter stays as it is. `forbidden_characters` are a problem in both.
+    `invisible_characters` are those without width, such as marks of writing direction.
+    `also_encodable_in` lists encodings that must know every character too, so that the
+    organisation can change to them later. `defuse_formulas` puts an apostrophe before text that a
+    spreadsheet would run.
+
+    Quoting puts a value in double quotes, and doubles those inside: where the value needs it
+    (`minimal`), on texts and codes (`text`), or on every value (`all`). Without a delimiter every
+    column has a width.
     """
 
-    delimiter: Annotated[str, Field(pattern=r"^[;,|\t]$")]
-    quoting: Literal["none"]
+    delimiter: Annotated[str, Field(pattern=r"^[;,|\t]?$")]
+    quoting: Literal["none", "minimal", "text", "all"]
     header: Header
     encoding: Encoding
     also_encodable_in: Annotated[tuple[Encoding, ...], Field(strict=False)] = ()
@@ -158,6 +215,7 @@ class Dialect(_LayoutPart):
     decimal_mark: Literal[".", ","]
     replaced_characters: str = '"'
     forbidden_characters: str = "\ufffd"
+    invisible_characters: Literal["keep", "remove", "refuse"] = "keep"
     defuse_formulas: bool = False
     length_unit: Literal["characters", "utf16"] = "characters"
 
@@ -165,12 +223,14 @@ class Dialect(_LayoutPart):
     def _fits_together(self) -> Self:
         if self.bom and self.encoding != "utf-8":
             raise ValueError("Only utf-8 has a byte order mark.")
-        if self.decimal_mark == self.delimiter:
-            raise ValueError("The decimal mark cannot be the delimiter.")
+        if self.decimal_mark == self.delimiter and self.quoting not in {"minimal", "all"}:
+            raise ValueError("The decimal mark cannot be the delimiter of unquoted numbers.")
+        if not self.delimiter and self.quoting != "none":
+            raise ValueError("Only values between delimiters are quoted.")
         return self
 
 
-class Layout(_LayoutPart):
+class Layout(LayoutPart):
     """An ordered set of columns and the dialect they are written in.
 
     `version` is raised with every change to a shipped layout.
@@ -188,6 +248,24 @@ class Layout(_LayoutPart):
         twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"More than one column is named {', '.join(twice)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _separates_its_columns(self) -> Self:
+        without = [column.name for column in self.columns if column.width is None]
+        if not self.dialect.delimiter and without:
+            raise ValueError(f"Without a delimiter these need a width: {', '.join(without)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_debit_from_credit(self) -> Self:
+        forms = [column.amount_form for column in self.columns if column.amount_form]
+        sides = {form.side for form in forms} - {"both"}
+        if len(sides) == 1 and not any(column.shows_every_amount for column in self.columns):
+            raise ValueError("Debits and credits both need a column.")
+        tells_side = any(isinstance(column.source, SignSource) for column in self.columns)
+        if not tells_side and any(form.loses_the_side for form in forms):
+            raise ValueError("Amounts without a sign need a column with the source `sign`.")
         return self
 
     @classmethod
@@ -209,11 +287,8 @@ class Layout(_LayoutPart):
         return cls.model_validate_json(text)
 
     def shows(self, path: str) -> bool:
-        """Tell whether any column has this source path."""
-        return any(
-            isinstance(column.source, PathSource) and column.source.path == path
-            for column in self.columns
-        )
+        """Tell whether the whole value of this source path can be read in any column."""
+        return any(path in shown_paths(column.source) for column in self.columns)
 
 
 def _is_date_format(text: str) -> bool:

@@ -33,6 +33,7 @@ class ProblemCode(StrEnum):
     VALUE_TOO_LONG = "value_too_long"
     FORBIDDEN_CHARACTER = "forbidden_character"
     TEXT_NOT_ENCODABLE = "text_not_encodable"
+    NOT_IN_TABLE = "not_in_table"
     # of a configuration
     CONFIGURATION_INVALID = "configuration_invalid"
     UNKNOWN_FORMAT = "unknown_format"

@@ -90,6 +90,11 @@ def source_type(path: str) -> SourceType:
     )
 
 
+def is_of_line(path: str) -> bool:
+    """Tell whether lines differ in what a path leads to; dimensions go by their names."""
+    return path in _LINE_SOURCES or _DIMENSION_BY_NAME.fullmatch(path) is not None
+
+
 class Sources:
     """Resolves paths for one run: to a value that no line changes, or to a function of the line."""
 

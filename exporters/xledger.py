@@ -5,8 +5,9 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from exporters.column_source import PathSource
 from exporters.delimited_exporter import DelimitedExporter
-from exporters.layout import Layout, PathSource
+from exporters.layout import Layout
 from exporters.master_data import line_problem
 from exporters.problem import Problem, ProblemCode
 from exporters.settings import Code, Codes, ExporterSettings
@@ -87,7 +88,7 @@ class XledgerExporter(DelimitedExporter[XledgerSettings]):
 
 def _text_width(layout: Layout) -> int | None:
     widths = [
-        column.max_length
+        column.limit
         for column in layout.columns
         if isinstance(column.source, PathSource) and column.source.path == "line.text"
     ]

@@ -114,7 +114,7 @@ def _path(path: str) -> Document:
             _column(source=_path("voucher.posting_date"), type="date", format="yyyymm"),
             "A date format is",
         ),
-        (_column(on_overflow="truncate"), "Only a text column with a max_length"),
+        (_column(on_overflow="truncate"), "Only a text column with a max_length or a width"),
         (
             _column(source=_path("line.account_code"), type="code", max_length=3)
             | {"on_overflow": "truncate"},
@@ -170,8 +170,10 @@ def test_a_column_that_no_claim_could_fill_is_refused_first(
     "dialect",
     [
         {"delimiter": "a"},
-        {"delimiter": ""},
-        {"quoting": "all"},
+        {"delimiter": "", "quoting": "all"},
+        {"quoting": "some"},
+        {"quoting": "text", "decimal_mark": ","},  # numbers would not be quoted
+        {"invisible_characters": "show"},
         {"encoding": "utf-16"},
         {"encoding": "windows-1252"},  # with the byte order mark of the layout
         {"decimal_mark": ","},  # which is the delimiter
