@@ -29,6 +29,7 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@")
 _INVISIBLE: Final = "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
 _MINOR_UNITS: Final = 100
 _QUOTE: Final = '"'
+_WHOLE_NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _WHOLE: Final = AmountForm()
 
 
@@ -258,7 +259,14 @@ def _forbidden(dialect: Dialect, also: str) -> re.Pattern[str]:
 
 def _integer_writer(column: Column, dialect: Dialect) -> Cell:
     limit = _limit(column, dialect)
-    return lambda value, _: _check_length(str(value), limit)
+
+    def write(value: Value, _: list[Alteration]) -> str:
+        text = str(value)
+        if text and not _WHOLE_NUMBER.fullmatch(text):
+            raise CellRefused(ProblemCode.NOT_A_NUMBER, "must be a whole number")
+        return _check_length(text, limit)
+
+    return write
 
 
 def _amount_writer(column: Column, dialect: Dialect) -> Cell:

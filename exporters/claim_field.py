@@ -15,6 +15,7 @@ class _LineField(NamedTuple):
 
 # What a line shows is a field of its claim line, and on the payable line one of the whole claim.
 _LINE_FIELDS: Final[Mapping[str, _LineField]] = {
+    "line.place": _LineField("line_number", "lines"),
     "line.line_number": _LineField("line_number", "lines"),
     "line.expense_type": _LineField("expense_type", "expense_type"),
     "line.account_code": _LineField("account_code", "account_code"),

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from exporters.delimited_exporter import DelimitedExporter
+from exporters.layout_exporter import LayoutExporter
 from exporters.master_data import line_problem
 from exporters.problem import Problem, ProblemCode
 from exporters.settings import ExporterSettings
@@ -38,7 +38,7 @@ class DynamicsSettings(ExporterSettings):
         return f"{self.document_number_prefix}{voucher_number:0{self.document_number_digits}}"
 
 
-class DynamicsExporter(DelimitedExporter[DynamicsSettings]):
+class DynamicsExporter(LayoutExporter[DynamicsSettings]):
     """Writes general-ledger lines only.
 
     Business Central reads an account type by its caption in the session's language, so a file

@@ -4,9 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from exporters.column_source import (
     ConstantSource,
@@ -24,6 +24,8 @@ Encoding = Literal["utf-8", "windows-1252", "iso-8859-1"]
 LineEnd = Literal["crlf", "lf"]
 ColumnType = Literal["text", "code", "date", "amount", "integer"]
 
+# Keys of objects within objects: account.code.
+_KEY: Final = r"^[^.\s]+(\.[^.\s]+)*$"
 _DATE_PARTS: Final = re.compile(r"yyyy|mm|dd|[-./]")
 
 # Which values a column of a type can show.
@@ -32,7 +34,7 @@ _SHOWS: Final[Mapping[ColumnType, frozenset[SourceType]]] = {
     "code": frozenset({"text", "integer"}),
     "date": frozenset({"date"}),
     "amount": frozenset({"amount"}),
-    "integer": frozenset({"integer"}),
+    "integer": frozenset({"integer", "text"}),
 }
 
 
@@ -81,6 +83,7 @@ class Column(LayoutPart):
       `on_overflow` = `truncate` may shorten it.
     - `code` identifies something, so it is never altered, apart from outer spaces and `case`.
     - `date` needs a `format` of `yyyy`, `mm`, `dd` and the signs `-`, `.`, `/`.
+    - `integer` is a whole number; a text must be one, too.
     - `amount` has the dialect's decimal mark and the form of `amount_form`.
 
     `max_length` and `width` count in the dialect's `length_unit`. A `width` is filled up: texts,
@@ -188,22 +191,34 @@ class TextHeader(LayoutPart):
 Header = Annotated[NoHeader | NamesHeader | TextHeader, Field(discriminator="kind")]
 
 
-class Dialect(LayoutPart):
-    """How the columns become the bytes of a delimited file.
+class TextRules(LayoutPart):
+    """What free text and codes may hold, in every dialect.
 
-    Text is composed to NFC. `replaced_characters`, the delimiter, line breaks, and all other
-    control characters become one space in `text` columns and are a problem in `code` columns;
-    with quoting the delimiter stays as it is. `forbidden_characters` are a problem in both.
-    `invisible_characters` are those without width, such as marks of writing direction.
-    `also_encodable_in` lists encodings that must know every character too, so that the
-    organisation can change to them later. `defuse_formulas` puts an apostrophe before text that a
+    Text is composed to NFC. `replaced_characters`, line breaks, and all other control characters
+    become one space in `text` columns and are a problem in `code` columns.
+    `forbidden_characters` are a problem in both. `invisible_characters` are those without width,
+    such as marks of writing direction. `defuse_formulas` puts an apostrophe before text that a
     spreadsheet would run.
-
-    Quoting puts a value in double quotes, and doubles those inside: where the value needs it
-    (`minimal`), on texts and codes (`text`), or on every value (`all`). Without a delimiter every
-    column has a width.
     """
 
+    replaced_characters: str = ""
+    forbidden_characters: str = "\ufffd"
+    invisible_characters: Literal["keep", "remove", "refuse"] = "keep"
+    defuse_formulas: bool = False
+    length_unit: Literal["characters", "utf16"] = "characters"
+
+
+class DelimitedDialect(TextRules):
+    """How the columns become the bytes of a delimited file.
+
+    Without quoting the delimiter is replaced in texts like `replaced_characters`. Quoting puts a
+    value in double quotes, and doubles those inside: where the value needs it (`minimal`), on
+    texts and codes (`text`), or on every value (`all`). Without a delimiter every column has a
+    width. `also_encodable_in` lists encodings that must know every character too, so that the
+    organisation can change to them later.
+    """
+
+    kind: Literal["delimited"] = "delimited"
     delimiter: Annotated[str, Field(pattern=r"^[;,|\t]?$")]
     quoting: Literal["none", "minimal", "text", "all"]
     header: Header
@@ -214,10 +229,6 @@ class Dialect(LayoutPart):
     final_newline: bool
     decimal_mark: Literal[".", ","]
     replaced_characters: str = '"'
-    forbidden_characters: str = "\ufffd"
-    invisible_characters: Literal["keep", "remove", "refuse"] = "keep"
-    defuse_formulas: bool = False
-    length_unit: Literal["characters", "utf16"] = "characters"
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -228,6 +239,50 @@ class Dialect(LayoutPart):
         if not self.delimiter and self.quoting != "none":
             raise ValueError("Only values between delimiters are quoted.")
         return self
+
+
+class JsonDialect(TextRules):
+    """How the columns become JSON documents in UTF-8, one to a line.
+
+    A column's name is its key; `account.code` is the key `code` of the object `account`. Empty
+    values are left away. Each document is the `envelope` with the list of records at the key
+    `records_at` (or the bare list, without one), each record below `record_key` if given, and at
+    most `most_records` of them; a voucher stays in one document. Amounts have two decimals, as
+    text or as numbers.
+    """
+
+    kind: Literal["json"]
+    envelope: dict[str, object] = Field(default_factory=dict)
+    records_at: Annotated[str, Field(pattern=_KEY)] | None = None
+    record_key: Annotated[str, Field(pattern=r"^[^.\s]+$")] | None = None
+    most_records: Annotated[int, Field(ge=2)] | None = None
+    amounts: Literal["text", "number"] = "text"
+    final_newline: bool = False
+
+    # What every text of JSON is; the writers of cells ask any dialect for it.
+    delimiter: ClassVar[str] = ""
+    quoting: ClassVar[Literal["none"]] = "none"
+    encoding: ClassVar[Encoding] = "utf-8"
+    also_encodable_in: ClassVar[tuple[Encoding, ...]] = ()
+    decimal_mark: ClassVar[str] = "."
+
+    @model_validator(mode="after")
+    def _has_room_for_the_records(self) -> Self:
+        if self.envelope and self.records_at is None:
+            raise ValueError("An envelope needs to know where the records stand: records_at.")
+        return self
+
+
+def _kind_of(dialect: object) -> str:
+    """Layouts that were stored before there were two kinds name none."""
+    kind = dialect.get("kind") if isinstance(dialect, dict) else getattr(dialect, "kind", None)
+    return "json" if kind == "json" else "delimited"
+
+
+Dialect: TypeAlias = Annotated[
+    Annotated[DelimitedDialect, Tag("delimited")] | Annotated[JsonDialect, Tag("json")],
+    Discriminator(_kind_of),
+]
 
 
 class Layout(LayoutPart):
@@ -253,8 +308,30 @@ class Layout(LayoutPart):
     @model_validator(mode="after")
     def _separates_its_columns(self) -> Self:
         without = [column.name for column in self.columns if column.width is None]
-        if not self.dialect.delimiter and without:
+        if isinstance(self.dialect, DelimitedDialect) and not self.dialect.delimiter and without:
             raise ValueError(f"Without a delimiter these need a width: {', '.join(without)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _has_each_key_once(self) -> Self:
+        names = {column.name for column in self.columns}
+        for name in sorted(names) if isinstance(self.dialect, JsonDialect) else ():
+            keys = name.split(".")
+            above = {".".join(keys[:depth]) for depth in range(1, len(keys))}
+            if above & names or not re.fullmatch(_KEY, name):
+                raise ValueError(f"The column {name} cannot be a key beside the others.")
+        return self
+
+    @model_validator(mode="after")
+    def _makes_json_numbers(self) -> Self:
+        if not isinstance(self.dialect, JsonDialect):
+            return self
+        for column in self.columns:
+            form = column.amount_form
+            if column.width is not None:
+                raise ValueError(f"JSON has no widths, and the column {column.name} has one.")
+            if self.dialect.amounts == "number" and form and form.sign == "trailing":
+                raise ValueError(f"The column {column.name} would be no number in JSON.")
         return self
 
     @model_validator(mode="after")
@@ -313,7 +390,9 @@ def _problems(error: ValidationError, document: Mapping[str, object]) -> tuple[P
 
 def _path(location: tuple[int | str, ...], document: Mapping[str, object]) -> str:
     path = "layout"
-    for step in location:
+    for place, step in enumerate(location):
+        if place == 1 and location[0] == "dialect" and step in {"delimited", "json"}:
+            continue  # the kind is no part of the path
         if isinstance(step, int):
             path += f"[{step + 1}]"
             if location[0] == "columns" and path.startswith("layout.columns["):

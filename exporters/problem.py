@@ -34,6 +34,8 @@ class ProblemCode(StrEnum):
     FORBIDDEN_CHARACTER = "forbidden_character"
     TEXT_NOT_ENCODABLE = "text_not_encodable"
     NOT_IN_TABLE = "not_in_table"
+    NOT_A_NUMBER = "not_a_number"
+    TOO_MANY_LINES = "too_many_lines"
     # of a configuration
     CONFIGURATION_INVALID = "configuration_invalid"
     UNKNOWN_FORMAT = "unknown_format"

@@ -11,12 +11,13 @@ from exporters.configuration import FrozenConfiguration
 from exporters.dynamics import DynamicsExporter
 from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
 from exporters.run_context import RunContext
-from exporters.xledger import XledgerExporter
+from exporters.xledger import XledgerExporter, XledgerGl02Exporter, XledgerJsonExporter
 
 ENTRY_POINT_GROUP: Final = "accounting_exporters"
 
 BUILT_IN: Final[Mapping[str, type[AccountingExporter]]] = {
-    exporter.format: exporter for exporter in (XledgerExporter, DynamicsExporter)
+    exporter.format: exporter
+    for exporter in (XledgerExporter, XledgerGl02Exporter, XledgerJsonExporter, DynamicsExporter)
 }
 
 # Stands in for a run when a configuration is checked without one.

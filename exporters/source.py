@@ -24,6 +24,7 @@ class _RunSource(NamedTuple):
     value: Callable[[RunContext], Value]
 
 
+# `line.place` counts the lines of the voucher from 1.
 # `line.reference` is the claim number and the line number, which is 0 on the payable line.
 _LINE_SOURCES: Final[Mapping[str, _LineSource]] = {
     "voucher.number": _LineSource("integer", lambda voucher, _: voucher.number),
@@ -33,6 +34,7 @@ _LINE_SOURCES: Final[Mapping[str, _LineSource]] = {
     "voucher.period": _LineSource("integer", lambda voucher, _: voucher.posting_date.month),
     "voucher.currency": _LineSource("text", lambda voucher, _: voucher.currency),
     "voucher.kind": _LineSource("text", lambda voucher, _: voucher.kind),
+    "line.place": _LineSource("integer", lambda voucher, line: voucher.place_of(line)),
     "line.line_number": _LineSource("integer", lambda _, line: line.line_number),
     "line.reference": _LineSource(
         "text",

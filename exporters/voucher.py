@@ -73,6 +73,10 @@ class Voucher:
             if not is_exact(line.amount):
                 raise UnbalancedVoucherError(f"Voucher {self.number} holds parts of a hundredth.")
 
+    def place_of(self, line: JournalLine) -> int:
+        """Count from 1; two equal lines have different places."""
+        return next(place for place, other in enumerate(self.lines, 1) if other is line)
+
 
 def is_exact(amount: Decimal) -> bool:
     """Tell whether an amount is a finite number of whole hundredths."""

@@ -1,13 +1,13 @@
-"""Xledger: the import definition GL02b, 61 columns, one record per journal line."""
+"""Xledger: the import definitions GL02b and GL02, and the bodies that its API takes."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Final, Generic, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from exporters.column_source import PathSource
-from exporters.delimited_exporter import DelimitedExporter
 from exporters.layout import Layout
+from exporters.layout_exporter import LayoutExporter
 from exporters.master_data import line_problem
 from exporters.problem import Problem, ProblemCode
 from exporters.settings import Code, Codes, ExporterSettings
@@ -24,37 +24,57 @@ _TEXT_TEMPLATES: Final = (
 )
 
 
-class XledgerSettings(ExporterSettings):
-    """Facts of the Xledger tenant.
+class _XledgerFacts(ExporterSettings):
+    """Facts of the Xledger tenant that every format needs.
 
-    `entity_code` and `voucher_type` must exist in Xledger. Account codes have `account_digits`
-    digits unless `accounts` lists them; null takes any. `import_system` labels the import: Moment
-    writes the name of the import definition.
+    `voucher_type` must exist in Xledger. Account codes have `account_digits` digits unless
+    `accounts` lists them; null takes any.
     """
 
-    entity_code: Code
     voucher_type: Annotated[Code, Field(max_length=8)]
     voucher_types: Codes | None = None
-    import_system: str = "GL02b"
     account_digits: Annotated[int, Field(ge=1, le=20)] | None = 4
 
 
-class XledgerExporter(DelimitedExporter[XledgerSettings]):
-    """Writes GL02b.
+class XledgerSettings(_XledgerFacts):
+    """For GL02b: the entity, and the label of the import, which names the import definition."""
 
-    Columns 1 to 6, the separator and the date and decimal form are those that Moment documents
-    for its format GL02b; the other positions are inferred from working exporters and graded in
-    the layout.
-    """
+    entity_code: Code
+    import_system: str = "GL02b"
 
-    format = "xledger_gl02b"
+
+class XledgerGl02Settings(_XledgerFacts):
+    """For GL02, which is for one entity. `xgl_code` is the tenant's, null for none."""
+
+    import_system: str = "GL02"
+    xgl_code: Code | None = None
+
+
+class XledgerJsonSettings(_XledgerFacts):
+    """For the API: the entity, and the job level, which every public example sends by one id."""
+
+    entity_code: Code
+    job_level_db_id: Annotated[int, Field(ge=0)] | None = None
+    job_level_db_sub_id: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_job_level(self) -> Self:
+        if (self.job_level_db_id is None) == (self.job_level_db_sub_id is None):
+            raise ValueError("Give either job_level_db_id or job_level_db_sub_id.")
+        return self
+
+
+FactsT = TypeVar("FactsT", bound=_XledgerFacts)
+
+
+class _XledgerFormat(LayoutExporter[FactsT], Generic[FactsT]):
+    """What Xledger asks of vouchers, in whichever format they come."""
+
     target = "xledger"
-    layout_name = "xledger_gl02b"
-    settings_type = XledgerSettings
 
     def _configuration_problems(
         self,
-        settings: XledgerSettings,
+        settings: FactsT,
         layout: Layout,
     ) -> Iterator[Problem]:
         if settings.voucher_types is not None and settings.voucher_type not in (
@@ -84,6 +104,41 @@ class XledgerExporter(DelimitedExporter[XledgerSettings]):
             if not (account.isascii() and account.isdigit() and len(account) == digits):
                 message = f"The account {account} does not have {digits} digits."
                 yield line_problem(ProblemCode.ACCOUNT_NOT_ALLOWED, line, "account_code", message)
+
+
+class XledgerExporter(_XledgerFormat[XledgerSettings]):
+    """Writes GL02b, 61 columns, one record per journal line.
+
+    Columns 1 to 6, the separator and the date and decimal form are those that Moment documents
+    for its format GL02b; the other positions are inferred from working exporters and graded in
+    the layout.
+    """
+
+    format = "xledger_gl02b"
+    layout_name = "xledger_gl02b"
+    settings_type = XledgerSettings
+
+
+class XledgerGl02Exporter(_XledgerFormat[XledgerGl02Settings]):
+    """Writes GL02, 49 columns: names and order are those of HospitalRun's exporter."""
+
+    format = "xledger_gl02"
+    layout_name = "xledger_gl02"
+    settings_type = XledgerGl02Settings
+
+
+class XledgerJsonExporter(_XledgerFormat[XledgerJsonSettings]):
+    """Writes bodies of the mutation `addGLImportItems`, one to a line, for whoever sends them.
+
+    Xledger takes at most 500 lines in a request, and all lines of a voucher in the same one
+    (Xledger's help centre on GraphQL). The file holds no token.
+    """
+
+    format = "xledger_json"
+    content_type = "application/json"
+    file_extension = "jsonl"
+    layout_name = "xledger_json"
+    settings_type = XledgerJsonSettings
 
 
 def _text_width(layout: Layout) -> int | None:

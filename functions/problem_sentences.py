@@ -173,6 +173,26 @@ _PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
         ),
         _CLAIMANT,
     ),
+    "not_in_table": (
+        Sentence(
+            nb="En verdi mangler i filoppsettets tabell.",
+            en="A value is missing in the layout's table.",
+        ),
+        _ADMIN_SET_UP,
+    ),
+    "not_a_number": (
+        Sentence(
+            nb="En verdi skulle vært et helt tall.", en="A value should have been a whole number."
+        ),
+        _ADMIN_VALUE,
+    ),
+    "too_many_lines": (
+        Sentence(
+            nb="Kravet har flere utgifter enn regnskapssystemet tar imot i ett bilag.",
+            en="The claim has more expenses than the accounting system takes in one voucher.",
+        ),
+        _CLAIMANT,
+    ),
     "text_not_encodable": (
         Sentence(
             nb="En tekst har et tegn som regnskapssystemet ikke kjenner.",

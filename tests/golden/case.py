@@ -10,6 +10,7 @@ from uuid import UUID
 from exporters.claim import Member
 from exporters.configuration import FrozenConfiguration
 from exporters.problem import LeftOut
+from exporters.registry import exporter_type
 from exporters.run_renderer import RunContext, RunRenderer
 
 FOLDER: Final = Path(__file__).parent
@@ -20,8 +21,8 @@ VERSIONS_FILE: Final = FOLDER / "renderer_versions.json"
 class Case:
     """One `<target>/<name>.json`: `run`, `configuration`, `members` and the `left_out` to expect.
 
-    The expected bytes are in the `.csv` beside it, their hash per renderer version in
-    `renderer_versions.json`.
+    The expected bytes are in the file beside it that ends as the format's files do, their hash
+    per renderer version in `renderer_versions.json`.
     """
 
     path: Path
@@ -34,7 +35,8 @@ class Case:
     @property
     def expected_file(self) -> Path:
         """Where the expected bytes are."""
-        return self.path.with_suffix(".csv")
+        format_name = self.content["configuration"]["format"]
+        return self.path.with_suffix(f".{exporter_type(format_name).file_extension}")
 
     @property
     def content(self) -> dict[str, Any]:

@@ -26,7 +26,11 @@ ALLOWED = {
     "unicodedata",
     "uuid",
 }
-ALLOWED_IN = {"registry": {"importlib.metadata"}, "layout": {"importlib.resources"}}
+ALLOWED_IN = {
+    "registry": {"importlib.metadata"},
+    "layout": {"importlib.resources"},
+    "json_writer": {"json"},
+}
 FORBIDDEN_CALLS = {
     "float",
     "open",

@@ -355,7 +355,10 @@ def _own(**column: object) -> Document:
             "no.path",
         ),
         (_own(source={"kind": "sign", "debit": "D", "credit": "D"}), "different texts"),
-        (_own(source={"kind": "sign", "debit": "1", "credit": "2"}, type="integer"), "cannot show"),
+        (
+            _own(source={"kind": "sign", "debit": "1", "credit": "2"}, type="amount"),
+            "cannot show a sign",
+        ),
         (_own(source=path("line.text"), amount_form={}), "Only an amount"),
         (
             _own(

@@ -1,15 +1,18 @@
-"""What the delimited formats share; a format adds its settings, its layout and its own checks."""
+"""What the formats with a layout share; each adds its settings, its layout and its own checks."""
 
 from collections.abc import Iterable
 from typing import ClassVar, Generic, TypeVar
 
 from exporters.accounting_exporter import AccountingExporter
+from exporters.column_source import paths_of
 from exporters.configuration import FrozenConfiguration
 from exporters.delimited_writer import DelimitedWriter
-from exporters.layout import Layout, PathSource
+from exporters.json_writer import JsonWriter
+from exporters.layout import DelimitedDialect, JsonDialect, Layout
 from exporters.master_data import MasterData
 from exporters.notice import Notice
 from exporters.problem import ClaimUnusable, ConfigurationInvalid, Problem, ProblemCode
+from exporters.record_writer import RecordWriter
 from exporters.run_context import RunContext
 from exporters.settings import ExporterSettings
 from exporters.source import Sources
@@ -24,7 +27,7 @@ _CLAIM_NUMBERS = ("claim.claim_number", "line.reference")
 _DIMENSION = "line.dimensions."
 
 
-class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
+class LayoutExporter(AccountingExporter, Generic[SettingsT]):
     """Writes one record per journal line, in the columns of a layout.
 
     A format sets `settings_type` and `layout_name` and overrides `_configuration_problems` and
@@ -46,6 +49,7 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
         )
         self._layout = _with_dialect_of(self._settings, layout)
         problems = (
+            *_kind_problems(self._layout, Layout.shipped(self.layout_name)),
             *_column_problems(self._layout, configuration),
             *_reference_problems(self._layout, self._settings),
             *self._configuration_problems(self._settings, self._layout),
@@ -53,7 +57,7 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
         if problems:
             raise ConfigurationInvalid(problems)
         sources = Sources(run, self._settings.model_dump(), self._settings.dimension_order)
-        self._writer = DelimitedWriter(self._layout, sources)
+        self._writer = _writer(self._layout, sources)
         self._shown_dimensions = _shown_dimensions(self._layout, sources)
         self._master_data = MasterData(self._settings)
 
@@ -83,11 +87,11 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
         return self._writer.write(voucher)
 
     def finish(self) -> bytes:
-        """Give nothing: a delimited file needs no trailer."""
-        return b""
+        """Give what closes the file; nothing for a delimited one."""
+        return self._writer.finish()
 
     def lines(self) -> range | None:
-        """Give a line for each journal line: nothing in a delimited file of ours breaks a line."""
+        """Give a line for each journal line of a delimited file; none for JSON."""
         return self._writer.lines
 
     def notices(self) -> tuple[Notice, ...]:
@@ -109,16 +113,28 @@ class DelimitedExporter(AccountingExporter, Generic[SettingsT]):
 
 
 def _shown_dimensions(layout: Layout, sources: Sources) -> tuple[str, ...]:
-    paths = [
-        sources.named(column.source.path)
-        for column in layout.columns
-        if isinstance(column.source, PathSource)
-    ]
+    paths = [sources.named(path) for column in layout.columns for path in paths_of(column.source)]
     shown = [path.removeprefix(_DIMENSION) for path in paths if path.startswith(_DIMENSION)]
     return tuple(dict.fromkeys(shown))
 
 
+def _writer(layout: Layout, sources: Sources) -> RecordWriter:
+    dialect = layout.dialect
+    if isinstance(dialect, JsonDialect):
+        return JsonWriter(layout, dialect, sources)
+    return DelimitedWriter(layout, dialect, sources)
+
+
+def _kind_problems(layout: Layout, shipped: Layout) -> Iterable[Problem]:
+    """The file's name and media type are the format's, so its kind is, too."""
+    if layout.dialect.kind != shipped.dialect.kind:
+        message = f"This format writes {shipped.dialect.kind} files, not {layout.dialect.kind}."
+        yield Problem(ProblemCode.LAYOUT_INVALID, "layout.dialect.kind", message)
+
+
 def _with_dialect_of(settings: ExporterSettings, layout: Layout) -> Layout:
+    if not isinstance(layout.dialect, DelimitedDialect):
+        return layout
     changes: dict[str, object] = {}
     if settings.header is not None:
         changes["header"] = {"kind": settings.header}
