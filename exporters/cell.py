@@ -59,9 +59,14 @@ class _Limit(NamedTuple):
     length_of: Callable[[str], int]
 
 
+def value_writer_for(column: Column, dialect: Dialect) -> Cell:
+    """Make the function that writes a value itself, before it is filled up or quoted."""
+    return _WRITERS[column.type](column, dialect)
+
+
 def cell_for(column: Column, dialect: Dialect) -> Cell:
     """Make the function that writes a column's values; it raises `CellRefused`."""
-    write = _WRITERS[column.type](column, dialect)
+    write = value_writer_for(column, dialect)
     required = column.required
 
     def write_cell(value: Value, altered: list[Alteration]) -> str:
@@ -78,11 +83,11 @@ def cell_for(column: Column, dialect: Dialect) -> Cell:
 def _filled_up(write: Cell, column: Column, dialect: Dialect) -> Cell:
     is_number = column.type in {"amount", "integer"}
     padding = column.padding or Padding(side="left" if is_number else "right")
-    width, length_of = column.width or 0, _length_of(dialect)
+    width, length = column.width or 0, length_of(dialect)
 
     def write_filled_up(value: Value, altered: list[Alteration]) -> str:
         text = write(value, altered)
-        filling = padding.character * (width - length_of(text))
+        filling = padding.character * (width - length(text))
         if padding.side == "right":
             return text + filling
         if padding.character == "0" and text.startswith("-"):
@@ -139,12 +144,13 @@ def _utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _length_of(dialect: Dialect) -> Callable[[str], int]:
+def length_of(dialect: Dialect) -> Callable[[str], int]:
+    """Give the way in which the target counts characters."""
     return _utf16_length if dialect.length_unit == "utf16" else len
 
 
 def _limit(column: Column, dialect: Dialect) -> _Limit | None:
-    return None if column.limit is None else _Limit(column.limit, _length_of(dialect))
+    return None if column.limit is None else _Limit(column.limit, length_of(dialect))
 
 
 def _separators(dialect: Dialect) -> str:

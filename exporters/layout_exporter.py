@@ -1,7 +1,7 @@
 """What the formats with a layout share; each adds its settings, its layout and its own checks."""
 
-from collections.abc import Iterable
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from exporters.accounting_exporter import AccountingExporter
 from exporters.column_source import paths_of
@@ -25,6 +25,13 @@ _NEEDED_COLUMNS = ("line.account_code", "line.amount", "voucher.posting_date")
 _VOUCHER_NUMBERS = ("voucher.number", "voucher.document_number")
 _CLAIM_NUMBERS = ("claim.claim_number", "line.reference")
 _DIMENSION = "line.dimensions."
+
+
+class FileRules(NamedTuple):
+    """A layout with its dialect, and the texts that settings put on every line, by column."""
+
+    layout: Layout
+    fixed: Mapping[str, str]
 
 
 class LayoutExporter(AccountingExporter, Generic[SettingsT]):
@@ -75,6 +82,11 @@ class LayoutExporter(AccountingExporter, Generic[SettingsT]):
     def shown_dimensions(self) -> tuple[str, ...]:
         """The dimensions that a column shows."""
         return self._shown_dimensions
+
+    @property
+    def file_rules(self) -> FileRules:
+        """What any file of this configuration must keep, whichever run made it."""
+        return FileRules(self._layout, self._writer.texts_of_settings())
 
     def check(self, voucher: Voucher) -> tuple[Problem, ...]:
         """List what the master data, the target and the columns say against a voucher."""

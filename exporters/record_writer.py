@@ -93,6 +93,16 @@ class RecordWriter(ABC):
         """Count what was altered so far, per column; the claims themselves are not kept."""
         return tuple(self._notices.values())
 
+    def texts_of_settings(self) -> dict[str, str]:
+        """Give what settings put on every line, by column; empty columns are left away."""
+        return {
+            field.column.name: field.text
+            for field in self.fields
+            if isinstance(field, FixedField)
+            and field.text
+            and all(path.startswith("settings.") for path in paths_of(field.column.source))
+        }
+
     @abstractmethod
     def _records(self, voucher: Voucher, altered: list[Alteration]) -> bytes:
         """Write a voucher's lines; the file goes on only if nothing is refused."""

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from datetime import date
 from importlib.metadata import entry_points
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from exporters.accounting_exporter import AccountingExporter
 from exporters.configuration import FrozenConfiguration
 from exporters.dynamics import DynamicsExporter
+from exporters.layout import Layout
+from exporters.layout_exporter import FileRules, LayoutExporter
 from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
 from exporters.run_context import RunContext
 from exporters.xledger import XledgerExporter, XledgerGl02Exporter, XledgerJsonExporter
@@ -76,6 +78,48 @@ def configuration_problems(document: Mapping[str, object]) -> tuple[Problem, ...
     except ConfigurationInvalid as invalid:
         return invalid.problems
     return ()
+
+
+def shipped_layout_of(format_name: str) -> Layout:
+    """Find the layout that a format comes with.
+
+    Raises:
+        ConfigurationInvalid: there is no such format, or it has no layout.
+    """
+    return Layout.shipped(_with_layout(format_name).layout_name)
+
+
+def file_rules_of(
+    format_name: str, layout: Mapping[str, object] | None, settings: Mapping[str, object]
+) -> FileRules:
+    """Find what a file must keep that was made with these settings and this layout.
+
+    Raises:
+        ConfigurationInvalid: with every problem of settings and layout.
+    """
+    document = {
+        "target": _with_layout(format_name).target,
+        "format": format_name,
+        "time_zone": "Europe/Oslo",
+        "layout": layout,
+        "settings": settings,
+        "on_problem": "leave_out",
+    }
+    exporter = exporter_for(FrozenConfiguration.from_document(document), _SAMPLE_RUN)
+    if not isinstance(exporter, LayoutExporter):
+        raise _without_layout(format_name)
+    return exporter.file_rules
+
+
+def _with_layout(format_name: str) -> type[LayoutExporter[Any]]:
+    found = exporter_type(format_name)
+    if not issubclass(found, LayoutExporter):
+        raise _without_layout(format_name)
+    return found
+
+
+def _without_layout(format_name: str) -> ConfigurationInvalid:
+    return _unknown(f"The format {format_name} is not made by a layout.")
 
 
 def _unknown(message: str) -> ConfigurationInvalid:

@@ -30,6 +30,7 @@ ALLOWED_IN = {
     "registry": {"importlib.metadata"},
     "layout": {"importlib.resources"},
     "json_writer": {"json"},
+    "file_reading": {"csv", "json"},
 }
 FORBIDDEN_CALLS = {
     "float",
