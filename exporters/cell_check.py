@@ -12,7 +12,6 @@ from exporters.finding import Finding
 from exporters.layout import AmountForm, Column, Layout
 
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
-_MINOR_UNITS: Final = 100
 _WHOLE: Final = AmountForm()
 
 
@@ -76,7 +75,7 @@ def amount_of(column: Column, text: str, layout: Layout) -> Decimal | None:
     if not _amount_pattern(form, layout.dialect.decimal_mark).fullmatch(text):
         return None
     digits = text.strip("-").replace(layout.dialect.decimal_mark, ".")
-    amount = Decimal(digits) / (_MINOR_UNITS if form.unit == "minor" else 1)
+    amount = Decimal(digits).scaleb(-2) if form.unit == "minor" else Decimal(digits)
     is_negative = "-" in text if form.side == "both" else form.side == "credit"
     return -amount if is_negative != (form.sign == "inverted") else amount
 
