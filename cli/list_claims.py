@@ -25,6 +25,8 @@ from exporters.problem import ConfigurationInvalid
 # As the engine names its files: target, export date, run number.
 _OURS: Final = re.compile(r"[a-z_]+-(?P<day>\d{4}-\d{2}-\d{2})-(?P<run>\d{5,})\.\w+")
 _COLUMNS: Final = ("claim_number", "exported_on", "file_name", "voucher_number")
+_REFERENCE: Final = "line.reference"
+_CLAIM_PATHS: Final = ("claim.claim_number", _REFERENCE)
 _VOUCHER_PATHS: Final = ("voucher.document_number", "voucher.number")
 
 
@@ -63,13 +65,15 @@ def list_claims(
 
 
 def _rows(path: Path, layout: Layout, day: date) -> Iterator[tuple[str, ...]]:
-    claim_number = _column(layout, ("claim.claim_number",))
+    claim_number = _column(layout, _CLAIM_PATHS)
     voucher_number = _column(layout, _VOUCHER_PATHS)
     seen: set[str] = set()
     for record in read_file(path.read_bytes(), layout):
         if isinstance(record, Finding):
             raise _Unlisted(f"Line {record.line}: {record.message}")
         number = unfilled(claim_number, record.values[claim_number.name])
+        if _REFERENCE in shown_paths(claim_number.source):
+            number = number.rpartition("-")[0]  # the line's number comes last
         if number not in seen:
             seen.add(number)
             voucher = unfilled(voucher_number, record.values[voucher_number.name])
@@ -77,10 +81,11 @@ def _rows(path: Path, layout: Layout, day: date) -> Iterator[tuple[str, ...]]:
 
 
 def _column(layout: Layout, paths: tuple[str, ...]) -> Column:
-    """A column that shows nothing but one of these."""
-    for column in layout.columns:
-        if column.source.kind == "path" and any(p in paths for p in shown_paths(column.source)):
-            return column
+    """A column that shows nothing but one of these, the first of them that any column shows."""
+    for path in paths:
+        for column in layout.columns:
+            if column.source.kind == "path" and path in shown_paths(column.source):
+                return column
     raise _Unlisted(f"The layout has no column for {paths[0]} alone.")
 
 

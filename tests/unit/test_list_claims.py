@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.__main__ import app
+from exporters.layout import Layout
 from tests.unit.claim_factory import claim, dynamics_document, render_claims, xledger_document
 
 FILE = render_claims(xledger_document(), claim(1), claim(2)).data
@@ -74,14 +75,30 @@ def test_settings_say_how_the_file_is_written(tmp_path: Path) -> None:
     assert told.stdout.count("2026-0001") == 1
 
 
-def test_a_layout_without_a_column_of_claim_numbers_is_refused(tmp_path: Path) -> None:
+def test_a_reference_of_claim_and_line_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "dynamics-2026-10-06-00007.csv"
-    path.write_bytes(render_claims(dynamics_document(), claim(1)).data)
+    path.write_bytes(render_claims(dynamics_document(), claim(1), claim(2)).data)
 
     told = listed(path, "--format", "dynamics_bc_csv")
 
-    if told.exit_code:
-        assert "claim.claim_number" in told.stderr
-    else:
-        assert "2026-0001" in told.stdout
+    assert [line.split(";")[0] for line in told.stdout.splitlines()] == [
+        "claim_number",
+        "2026-0001",
+        "2026-0002",
+    ]
+
+
+def test_a_layout_without_a_column_of_claim_numbers_is_refused(tmp_path: Path) -> None:
+    path, own = tmp_path / "xledger-2026-10-06-00007.csv", tmp_path / "layout.json"
+    layout = Layout.shipped("xledger_gl02b").model_dump(mode="json")
+    for column in layout["columns"]:
+        if column["name"] == "InvoiceNo":
+            column |= {"source": {"kind": "empty"}, "required": False}
+    own.write_text(json.dumps(layout))
+    path.write_bytes(render_claims(xledger_document(layout=layout), claim(1)).data)
+
+    told = listed(path, "--format", "xledger_gl02b", "--layout", str(own))
+
+    assert told.exit_code == 1
+    assert "no column for claim.claim_number" in told.stderr
     assert listed(path, "--format", "no_such").exit_code == 1
