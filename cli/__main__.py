@@ -3,8 +3,12 @@
 import typer
 
 from cli.backfill_exports import backfill
+from cli.check_file import check_file
 from cli.confirm_exports import confirm
 from cli.hold_exports import hold, release
+from cli.layout_schema import layout_schema
+from cli.list_claims import list_claims
+from cli.reconcile_exports import reconcile
 
 app = typer.Typer(
     help="What admins do beside the app and the dashboard. Acts with the secret key.",
@@ -19,8 +23,12 @@ def _commands() -> None:
 
 
 app.command()(backfill)
+app.command()(check_file)
 app.command()(confirm)
 app.command()(hold)
+app.command()(layout_schema)
+app.command()(list_claims)
+app.command()(reconcile)
 app.command()(release)
 
 
