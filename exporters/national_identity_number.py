@@ -5,7 +5,6 @@ The number itself is never told: what is said of it names the field only.
 """
 
 import re
-from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
@@ -23,9 +22,9 @@ _SYNTHETIC_MONTHS: Final = (80, 40)
 
 def identity_number_problems(claim: Claim) -> tuple[Problem, ...]:
     """List the fields of a claim that hold a national identity number, without the number."""
-    fields = list(_texts(claim))
+    texts = _texts(claim)
     # Nearly every claim ends here: all its texts in one look.
-    if not _CANDIDATE.search("\n".join(text for _, text in fields)):
+    if not _CANDIDATE.search("\n".join([text for *_, text in texts])):
         return ()
     return tuple(
         Problem(
@@ -33,8 +32,8 @@ def identity_number_problems(claim: Claim) -> tuple[Problem, ...]:
             field,
             f"The claim's {field} holds a national identity number, which no file may carry.",
         )
-        for field, text in fields
-        if holds_identity_number(text)
+        for *path, text in texts
+        if holds_identity_number(text) and (field := ".".join(path))
     )
 
 
@@ -43,20 +42,25 @@ def holds_identity_number(text: str) -> bool:
     return any(_is_valid("".join(found)) for found in _CANDIDATE.findall(text))
 
 
-def _texts(claim: Claim) -> Iterator[tuple[str, str]]:
-    yield "purpose", claim.purpose
-    yield "claimant.name", claim.claimant.name
-    yield "claimant.number", claim.claimant.number or ""
-    yield "claim_number", claim.claim_number
-    for name, code in claim.dimensions.items():
-        yield f"dimensions.{name}", code
+def _texts(claim: Claim) -> list[tuple[str, ...]]:
+    """List what people wrote, each behind the steps of its path."""
+    claimant = claim.claimant
+    texts: list[tuple[str, ...]] = [
+        ("purpose", claim.purpose),
+        ("claimant", "name", claimant.name),
+        ("claimant", "number", claimant.number or ""),
+        ("claim_number", claim.claim_number),
+        *(("dimensions", name, code) for name, code in claim.dimensions.items()),
+    ]
     for line in claim.lines:
         place = f"lines[{line.line_number}]"
-        yield f"{place}.description", line.description
-        yield f"{place}.expense_type", line.expense_type
-        yield f"{place}.unit", line.unit or ""
-        for name, code in line.dimensions.items():
-            yield f"{place}.dimensions.{name}", code
+        texts += (
+            (place, "description", line.description),
+            (place, "expense_type", line.expense_type),
+            (place, "unit", line.unit or ""),
+        )
+        texts += [(place, "dimensions", name, code) for name, code in line.dimensions.items()]
+    return texts
 
 
 def _is_valid(number: str) -> bool:
