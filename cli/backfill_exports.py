@@ -77,7 +77,8 @@ def backfill(  # noqa: PLR0913  # the command line
         wait,
         not json_ and sys.stderr.isatty(),
     )
-    claims = _read(claim_list)
+    with _progress("Reading", None, wishes):
+        claims = _read(claim_list)
     report = carry_out(lambda services: _backfill(services, claims, wishes))
     if json_:
         print(json.dumps(as_json(report), ensure_ascii=False, indent=2))
@@ -151,7 +152,7 @@ def _stopped(report: BackfillReport, stop: Stopped, file_name: str) -> BackfillR
 
 
 @contextmanager
-def _progress(what: str, rows: int, wishes: Wishes) -> Iterator[Callable[[int], None]]:
+def _progress(what: str, rows: int | None, wishes: Wishes) -> Iterator[Callable[[int], None]]:
     with Progress(
         console=Console(stderr=True), disable=not wishes.shows_progress, transient=True
     ) as bar:
