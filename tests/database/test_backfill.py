@@ -721,6 +721,8 @@ def test_a_run_whose_worker_died_is_resumed(
         assert organisation.execute("select status from public.export_runs") == [("parked",)]
 
     assert recorder.verdicts(rows_of(claims)) == [("resumable", 1)] * 2 + [("usable", None)]
+    [[advice]] = organisation.execute("select what_to_do from public.export_needs_attention")
+    assert advice.startswith("Recorded from a list and not finished. Run the same backfill command")
     resumed = recorder.begin()
     assert (resumed["outcome"], resumed["run"]["run_id"]) == ("resumed", dead["run"]["run_id"])
     assert resumed["fencing_token"] > dead["fencing_token"]
