@@ -677,6 +677,8 @@ def test_an_export_meets_a_backfill_as_busy(
     claims = organisation.add_claims(3)
     recorder.add(recorder.begin(), rows_of(claims[:2]))
     assert begin(coordinator, organisation)["outcome"] == "busy"
+    same_period = begin(coordinator, organisation, (None, DAY))
+    assert same_period["outcome"] == "busy", "a manual run is nobody's export to join"
 
     organisation.expire_lease()
     begun = begin(coordinator, organisation)
