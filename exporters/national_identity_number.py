@@ -43,20 +43,22 @@ def holds_identity_number(text: str) -> bool:
 
 
 def _texts(claim: Claim) -> list[tuple[str, ...]]:
-    """List what people wrote, each behind the steps of its path."""
+    """List what people wrote, each behind the steps of its path.
+
+    Not the claim number and the expense type: the app gave them, and nobody could correct one that
+    happens to look like a national identity number.
+    """
     claimant = claim.claimant
     texts: list[tuple[str, ...]] = [
         ("purpose", claim.purpose),
         ("claimant", "name", claimant.name),
         ("claimant", "number", claimant.number or ""),
-        ("claim_number", claim.claim_number),
         *(("dimensions", name, code) for name, code in claim.dimensions.items()),
     ]
     for line in claim.lines:
         place = f"lines[{line.line_number}]"
         texts += (
             (place, "description", line.description),
-            (place, "expense_type", line.expense_type),
             (place, "unit", line.unit or ""),
         )
         texts += [(place, "dimensions", name, code) for name, code in line.dimensions.items()]

@@ -82,6 +82,9 @@ def test_the_lines_told_are_those_of_the_file(
 
     told = _told(pages)
 
+    for number, page in enumerate(pages):
+        own = range(number * size + 1, (number + 1) * size + 1)
+        assert page is None or set(page.positions) <= set(own)
     assert list(told) == [1, 2, 4, 5, 7], "what is left out has no lines"
     for position, numbers in told.items():
         assert all(f"2026-{position:04}" in lines[number - 1] for number in numbers), position
