@@ -5,6 +5,7 @@ import typer
 from cli.backfill_exports import backfill
 from cli.check_file import check_file
 from cli.confirm_exports import confirm
+from cli.erase_claimants import erase
 from cli.hold_exports import hold, release
 from cli.layout_schema import layout_schema
 from cli.list_claims import list_claims
@@ -25,6 +26,7 @@ def _commands() -> None:
 app.command()(backfill)
 app.command()(check_file)
 app.command()(confirm)
+app.command()(erase)
 app.command()(hold)
 app.command()(layout_schema)
 app.command()(list_claims)

@@ -97,6 +97,7 @@ class ExportRun(Told):
     voided_at: datetime | None
     deleted_at: datetime | None
     deleted: bool
+    kept_until: date | None = None
 
 
 class LeftOutClaim(Told):

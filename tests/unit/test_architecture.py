@@ -41,6 +41,7 @@ FLOORS = [
         "export_confirmations",
         "export_guard",
         "export_holds",
+        "claimant_erasure",
         "export_backfill",
         "export_run_repository",
         "export_storage",
