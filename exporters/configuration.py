@@ -2,13 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from decimal import Decimal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from exporters.claim import Dimensions
 from exporters.problem import ConfigurationInvalid, Problem, ProblemCode, sentence
+
+CLAIMANT: Final = "claimant"
+"""The condition of a posting rule that is no dimension: the claimant's number."""
 
 
 class _FrozenSetting(BaseModel):
@@ -18,8 +22,14 @@ class _FrozenSetting(BaseModel):
 class PostingRule(_FrozenSetting):
     """Where an expense type, or what is owed to the claimant, is posted.
 
-    A rule of side `expense` names its `expense_type`; the one rule of side `payable` names none.
-    With `subledger` = `claimant` the line carries the claimant's number.
+    A rule of side `expense` is for its `expense_type`, or for every type without one; a rule of
+    side `payable` names none. It applies where all `conditions` hold: dimensions by their names,
+    and `claimant` for the claimant's number. With `subledger` = `claimant` the line carries that
+    number.
+
+    `tax_percent` of an expense are taken out of its amount, which is gross, and posted as a line
+    of their own on `tax_account_code`: for accounting systems that do not split a line by its tax
+    code. So a rule has a tax code or a tax account, never both.
     """
 
     side: Literal["expense", "payable"]
@@ -28,13 +38,30 @@ class PostingRule(_FrozenSetting):
     tax_code: str | None = None
     dimensions: Dimensions = Field(default_factory=dict)
     subledger: Literal["claimant", "none"] = "none"
+    conditions: dict[str, str] = Field(default_factory=dict)
+    tax_percent: Annotated[Decimal, Field(strict=False, gt=0, le=100)] | None = None
+    tax_account_code: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _names_its_type(self) -> Self:
-        if (self.side == "expense") != bool(self.expense_type):
+        if self.expense_type == "" or (self.side == "payable" and self.expense_type):
             raise PydanticCustomError(
                 ProblemCode.POSTING_RULE_INVALID,
-                "A rule of side expense names an expense type, a rule of side payable none.",
+                "A rule of side payable names no expense type, and no type is an empty text.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _splits_tax_once(self) -> Self:
+        is_split = self.tax_percent is not None
+        if is_split != (self.tax_account_code is not None):
+            raise PydanticCustomError(
+                ProblemCode.POSTING_RULE_INVALID, "tax_percent and tax_account_code go together."
+            )
+        if is_split and (self.tax_code or self.side == "payable"):
+            raise PydanticCustomError(
+                ProblemCode.POSTING_RULE_INVALID,
+                "Only an expense without a tax code is split into net and tax.",
             )
         return self
 
@@ -56,7 +83,7 @@ class FrozenConfiguration(_FrozenSetting):
 
     @model_validator(mode="after")
     def _has_no_rival_rules(self) -> Self:
-        counts = Counter(rule.expense_type or "(payable)" for rule in self.posting_rules)
+        counts = Counter(_scope(rule) for rule in self.posting_rules)
         rivals = [name for name, count in counts.items() if count > 1]
         if rivals:
             raise PydanticCustomError(
@@ -78,6 +105,12 @@ class FrozenConfiguration(_FrozenSetting):
             return cls.model_validate(document)
         except ValidationError as error:
             raise ConfigurationInvalid(_problems(error)) from error
+
+
+def _scope(rule: PostingRule) -> str:
+    name = "(payable)" if rule.side == "payable" else rule.expense_type or "(every type)"
+    conditions = ", ".join(f"{key} {value}" for key, value in sorted(rule.conditions.items()))
+    return f"{name} where {conditions}" if conditions else name
 
 
 def _problems(error: ValidationError) -> tuple[Problem, ...]:

@@ -1,14 +1,15 @@
-"""What was altered in texts so that they fit the file; the claims are in it all the same."""
+"""What was altered so that it fits the file; the claims are in it all the same."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """How often one column's texts were altered, with one claim to look at.
+    """How often something was altered, with one claim to look at.
 
-    `code` is `text_shortened` or `character_replaced`, `field` the column's name. Counts and not
-    claims are kept, so that memory does not grow with the run.
+    `code` is `text_shortened`, `character_replaced` or `character_removed`, with the column's name
+    as `field`, or `posting_date_moved`. Counts and not claims are kept, so that memory does not
+    grow with the run.
     """
 
     code: str

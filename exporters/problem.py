@@ -19,6 +19,8 @@ class ProblemCode(StrEnum):
     CURRENCY_NOT_SUPPORTED = "currency_not_supported"
     NO_ACCOUNT_FOR_EXPENSE_TYPE = "no_account_for_expense_type"
     NO_PAYABLE_ACCOUNT = "no_payable_account"
+    AMBIGUOUS_POSTING_RULE = "ambiguous_posting_rule"
+    PERIOD_CLOSED = "period_closed"
     MISSING_CLAIMANT_NUMBER = "missing_claimant_number"
     # of a voucher, against the accounting system's master data
     ACCOUNT_NOT_ALLOWED = "account_not_allowed"

@@ -137,8 +137,8 @@ class RunRenderer:
         return self._breakdown
 
     def notices(self) -> tuple[Notice, ...]:
-        """Count the texts that were altered to fit; empty for a format that alters none."""
-        return self._exporter.notices()
+        """Count what was altered so that it fits: texts, and dates in closed periods."""
+        return (*self._exporter.notices(), *self._posting_rules.notices())
 
     def summary(self) -> RenderSummary:
         """Count what is in the file so far."""

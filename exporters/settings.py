@@ -1,6 +1,7 @@
 """The settings that every exporter has; each exporter adds its own."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,6 +25,8 @@ LineText = Annotated[str, AfterValidator(_line_template)]
 ClaimText = Annotated[str, AfterValidator(_claim_template)]
 Code = Annotated[str, Field(min_length=1, pattern=r"^\S(?:.*\S)?$")]
 Codes = Annotated[tuple[Code, ...], Field(strict=False)]
+Day = Annotated[date, Field(strict=False, ge=date(2000, 1, 1), le=date(2999, 12, 30))]
+PostingDatePolicy = Literal["approval", "expense", "export", "fixed"]
 
 
 class ExporterSettings(BaseModel):
@@ -34,8 +37,11 @@ class ExporterSettings(BaseModel):
     freeze only the settings that somebody wrote.
 
     Posting date: an entry is posted on the day of approval unless `posting_date` says `export`,
-    the day that the run began. A reversal is a new event in the ledger, so it is posted on the
-    day of export unless `reversal_posting_date` says `approval`.
+    the day that the run began, `expense`, the day of the claim's last expense, or `fixed`, the
+    day `fixed_posting_date`. A reversal is a new event in the ledger, so it is posted on the day
+    of export unless `reversal_posting_date` says otherwise. Nothing is posted up to the day
+    `closed_until`: a claim that would be is left out (`closed_period` = `refuse`), or posted on
+    the day after (`move`), which the run's notices count.
 
     `due_days` after the posting date is the due date of what an entry owes; null gives none.
 
@@ -56,8 +62,11 @@ class ExporterSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    posting_date: Literal["approval", "export"] = "approval"
-    reversal_posting_date: Literal["approval", "export"] = "export"
+    posting_date: PostingDatePolicy = "approval"
+    reversal_posting_date: PostingDatePolicy = "export"
+    fixed_posting_date: Day | None = None
+    closed_until: Day | None = None
+    closed_period: Literal["refuse", "move"] = "refuse"
     due_days: Annotated[int, Field(ge=0, le=365)] | None = None
     line_text: LineText = "{claim_number} {description}"
     payable_text: ClaimText = "{claim_number} {claimant_name}"
@@ -81,6 +90,13 @@ class ExporterSettings(BaseModel):
     def _header_has_its_text(self) -> Self:
         if (self.header == "text") != (self.header_text is not None):
             raise ValueError("header_text is given exactly when header is 'text'.")
+        return self
+
+    @model_validator(mode="after")
+    def _fixed_day_has_its_date(self) -> Self:
+        is_asked_for = "fixed" in {self.posting_date, self.reversal_posting_date}
+        if is_asked_for != (self.fixed_posting_date is not None):
+            raise ValueError("fixed_posting_date is given exactly when a posting date is 'fixed'.")
         return self
 
     def document_number(self, voucher_number: int) -> str:

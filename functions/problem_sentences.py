@@ -33,6 +33,10 @@ _ACCOUNTANT: Final = Sentence(
     nb="Regnskapsføreren må avklare koden, og en administrator rette kontoreglene.",
     en="The accountant must settle the code, and an administrator correct the posting rules.",
 )
+_ACCOUNTANT_PERIOD: Final = Sentence(
+    nb="Regnskapsføreren må åpne perioden, eller en administrator la kravet bokføres i neste.",
+    en="The accountant must open the period, or an administrator let it be posted in the next.",
+)
 _SUPPORT: Final = Sentence(
     nb="Meld fra til dem som drifter løsningen, og oppgi kravet.",
     en="Tell those who run this service, with the claim.",
@@ -45,7 +49,7 @@ _PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
     ),
     "national_identity_number": (
         Sentence(
-            nb="En tekst inneholder et fødselsnummer eller D-nummer, og det skal ikke i regnskapet.",
+            nb="En tekst inneholder et fødselsnummer eller D-nummer. Det skal ikke i regnskapet.",
             en="A text holds a national identity number, which does not belong in the books.",
         ),
         Sentence(
@@ -172,6 +176,20 @@ _PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
             en="A text has a character that the file cannot contain.",
         ),
         _CLAIMANT,
+    ),
+    "ambiguous_posting_rule": (
+        Sentence(
+            nb="Flere konteringsregler passer like godt.",
+            en="Several posting rules apply alike.",
+        ),
+        _ADMIN_RULES,
+    ),
+    "period_closed": (
+        Sentence(
+            nb="Bilagsdatoen er i en periode som er avsluttet i regnskapet.",
+            en="The posting date is in a period that is closed in the books.",
+        ),
+        _ACCOUNTANT_PERIOD,
     ),
     "not_in_table": (
         Sentence(

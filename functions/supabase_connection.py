@@ -148,9 +148,7 @@ class SupabaseSession:
             raise Unavailable("database_unavailable", cause=f"{function} answered no JSON object")
         return _parsed(function, told, answer)
 
-    def object_stream(
-        self, bucket: str, path: str
-    ) -> AbstractAsyncContextManager[httpx.Response]:
+    def object_stream(self, bucket: str, path: str) -> AbstractAsyncContextManager[httpx.Response]:
         """The bytes of a stored object as they come; storage3 would hold all of them in memory."""
         return self._http.stream(
             "GET",

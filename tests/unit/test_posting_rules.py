@@ -127,12 +127,40 @@ def test_every_reason_is_told() -> None:
     [
         [*posting_rules(subledger="none"), posting_rules(subledger="none")[0]],
         [*posting_rules(subledger="none"), posting_rules(subledger="none")[-1]],
-        [{**posting_rules(subledger="none")[0], "expense_type": None}],
+        [{**posting_rules(subledger="none")[0], "expense_type": ""}],
+        [{**posting_rules(subledger="none")[0], "tax_percent": "25"}],
+        [{**posting_rules(subledger="none")[0], "tax_account_code": "2710"}],
+        [
+            {
+                **posting_rules(subledger="none")[0],
+                "tax_percent": "25",
+                "tax_account_code": "2710",
+                "tax_code": "1",
+            }
+        ],
+        [
+            {
+                **posting_rules(subledger="none")[-1],
+                "tax_percent": "25",
+                "tax_account_code": "2710",
+            }
+        ],
         [{**posting_rules(subledger="none")[-1], "expense_type": "mileage"}],
         [{**posting_rules(subledger="none")[0], "account_code": ""}],
         [{**posting_rules(subledger="none")[0], "side": "both"}],
     ],
-    ids=["twice", "two payables", "nameless", "named payable", "no account", "no such side"],
+    ids=[
+        "twice",
+        "two payables",
+        "nameless",
+        "a percentage without an account",
+        "an account without a percentage",
+        "tax twice",
+        "tax of what is owed",
+        "named payable",
+        "no account",
+        "no such side",
+    ],
 )
 def test_posting_rules_that_leave_a_doubt_are_refused(rules: list[Document]) -> None:
     """Rules must name one account for each expense type and one for the payable side."""
