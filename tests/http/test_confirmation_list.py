@@ -43,7 +43,7 @@ def send(
     )
 
 
-def said(organisation: Organisation) -> list[tuple[int, str, str | None, str]]:
+def said(organisation: Organisation) -> list[tuple[int | None, str, str | None, str]]:
     """What was recorded, by voucher."""
     return organisation.execute(
         "select voucher_number, outcome, external_number, actor from public.export_confirmations"
