@@ -114,6 +114,30 @@ def test_advice_of_a_standing_hold_works_as_it_is(
     )
 
 
+def test_held_claims_keep_nobody_from_a_dead_workers_run(
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    admin: psycopg.Connection,
+) -> None:
+    """The organisation is not on hold: the sweep is handed its run, and may take it over."""
+    organisation.add_claims(1)
+    run_id = begin(coordinator, organisation)["run"]["run_id"]
+    hold_claims(admin, organisation.add_claims(1))
+    organisation.expire_lease()
+
+    found = call(service, "find_stalled_export_runs", p_limit=10)["runs"]
+
+    assert [run["run_id"] for run in found] == [run_id]
+    resumed = call(
+        service,
+        "take_over_export_run",
+        p_organization_id=organisation.id,
+        p_invocation_id=uuid4(),
+    )
+    assert complete(organisation, resumed)["run"]["status"] == "completed"
+
+
 def test_holding_again_adds_nothing(
     organisation: Organisation, admin: psycopg.Connection, service: psycopg.Connection
 ) -> None:

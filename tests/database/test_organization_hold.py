@@ -624,6 +624,23 @@ def test_hold_that_is_first_stops_the_complete_that_waits_for_it(
     assert run_state(organisation, worker.run_id)[0] == "processing"
 
 
+def test_first_target_waits_for_a_hold_in_the_making(database: Database) -> None:
+    """An organisation without a target has no lock row yet: the hold makes it, so that nothing slips by beside it."""
+    bare = Organisation(database, name="New")
+    bare.execute("insert into public.organizations (id, name) values (%s, %s)", bare.id, "New")
+    holder = database.connect("postgres", autocommit=False)
+    hold(holder, bare, actor="Ola")
+    editor = database.connect("postgres")
+    target = (
+        "insert into public.export_targets (organization_id, target, format, settings, time_zone)"
+        " values (%s, 'dynamics', 'dynamics_bc_csv', '{}', 'Europe/Oslo')"
+    )
+
+    raced(holder, lambda: editor.execute(target, [bare.id]), editor.info.backend_pid)
+
+    assert refusal(lambda: begin(bare.as_user(bare.add_member()), bare)) == HELD
+
+
 def test_complete_that_is_first_is_waited_for_by_the_hold(
     organisation: Organisation, coordinator: psycopg.Connection, admin: psycopg.Connection
 ) -> None:
