@@ -2,7 +2,7 @@
 // supabase-py reads (metadata, listing, signed links, content type), so this follows the hosted server instead:
 // row-level security decides for the caller, the bytes lie in files named by version.
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream, existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable, Transform } from "node:stream";
@@ -139,6 +139,8 @@ export function storageApi({ sql, tokens, directory, sizeLimit }) {
       const encoded = encodeURIComponent(name);
       headers.set("content-disposition", name ? `attachment; filename=${encoded}; filename*=UTF-8''${encoded};` : "attachment");
     }
+    // As hosted storage answers when a row has no bytes behind it.
+    if (!existsSync(fileOf(object.version))) throw objectMissing();
     const body = request.method === "HEAD" ? null : Readable.toWeb(createReadStream(fileOf(object.version)));
     return new Response(body, { headers });
   }

@@ -6,6 +6,9 @@ language plpgsql
 stable
 security invoker
 set search_path = ''
+-- In the order of the indexes, as in approved_claims.
+set enable_sort = off
+set enable_bitmapscan = off
 as $$
 declare
   v_row public.export_reconciliations := p_row;

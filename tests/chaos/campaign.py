@@ -1,5 +1,6 @@
 """One campaign: start everything, let it be hit while people work, heal it, wait until it settles, judge."""
 
+import asyncio
 import shutil
 import threading
 import time
@@ -7,10 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx
+from pydantic import SecretStr
 
+from functions.services import Services
+from functions.settings import Settings
 from stack.embedded_stack import EmbeddedStack
 from tests.chaos.audit import keep_versions
 from tests.chaos.conditions import Conditions
@@ -30,6 +34,9 @@ from tests.chaos.striker import Striker
 from tests.chaos.sweeper import Sweeper
 from tests.chaos.weather import Weather
 from tests.chaos.world import World
+
+if TYPE_CHECKING:
+    from functions.reconciliation import Reconciliation
 
 # Short, so that what is left half-way is taken over many times in a campaign.
 _SHORT_LEASE = """
@@ -90,6 +97,29 @@ class Campaign:
         finally:
             for event in (self._over, self._give_up, self._is_settled):
                 event.set()
+
+    def reconciled(self) -> list[str]:
+        """What the engine's own reconciliation finds red in each organisation, the bytes included: a second judge."""
+        told = asyncio.run(self._reconcile_all())
+        return [finding.sentence for one in told for finding in one.findings if finding.is_red] + [
+            f"{one.organization_id} is not green" for one in told if not one.is_green
+        ]
+
+    async def _reconcile_all(self) -> "list[Reconciliation]":
+        environment = self._stack.functions_environment
+        services = Services.of(
+            Settings(
+                supabase_url=environment["SUPABASE_URL"],
+                supabase_publishable_key=environment["SUPABASE_PUBLISHABLE_KEY"],
+                supabase_secret_key=SecretStr(environment["SUPABASE_SECRET_KEY"]),
+            )
+        )
+        told = []
+        for organisation in self._population.organisations:
+            steps = [step async for step in services.reconciliation.walk(organisation.id)]
+            told.append(steps[-1])
+        await services.connection.aclose()
+        return told
 
     def _wait_for_answers(self, crew: Crew) -> None:
         deadline = threading.Timer(self._conditions.settle_seconds, self._give_up.set)

@@ -28,9 +28,11 @@ def test_a_short_campaign_ends_healthy(scratch_directory: Path) -> None:
     directory = scratch_directory / "chaos"
     with Campaign(SHORT, directory, lambda _share, _line: None) as campaign:
         report = campaign.fight()
+        second_judge = campaign.reconciled()
     print(*report.details(), report.line(), sep="\n")  # noqa: T201 - shown when it is red
 
     assert report.verdict.is_healthy
+    assert second_judge == []
     assert report.landed == dict.fromkeys(BLOWS, 1)
     assert report.claims >= SHORT.claims
     assert report.runs > 0
