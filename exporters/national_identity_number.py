@@ -13,6 +13,7 @@ from exporters.problem import Problem, ProblemCode
 
 # Six digits of a date and five more, with or without a blank between; never part of a longer row.
 _CANDIDATE: Final = re.compile(r"(?<![0-9])([0-9]{6})[ \u00a0\u202f]?([0-9]{5})(?![0-9])")
+_MASK: Final = "***********"
 _FIRST_WEIGHTS: Final = (3, 7, 6, 1, 8, 9, 4, 5, 2, 1)
 _SECOND_WEIGHTS: Final = (5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1)
 _D_NUMBER_DAY: Final = 40
@@ -34,6 +35,30 @@ def identity_number_problems(claim: Claim) -> tuple[Problem, ...]:
         )
         for *path, text in texts
         if holds_identity_number(text) and (field := ".".join(path))
+    )
+
+
+def masked(claim: Claim) -> Claim:
+    """Put asterisks for every national identity number in the texts that are for people.
+
+    Codes stay as they are: a masked one would be another code. The same claim comes back when
+    there was nothing to mask.
+    """
+    if not _CANDIDATE.search("\n".join([text for *_, text in _texts(claim)])):
+        return claim
+    lines = tuple(
+        line.model_copy(update={"description": _masked_text(line.description)})
+        for line in claim.lines
+    )
+    claimant = claim.claimant.model_copy(update={"name": _masked_text(claim.claimant.name)})
+    changes = {"purpose": _masked_text(claim.purpose), "claimant": claimant, "lines": lines}
+    changed = claim.model_copy(update=changes)
+    return claim if changed == claim else changed
+
+
+def _masked_text(text: str) -> str:
+    return _CANDIDATE.sub(
+        lambda found: _MASK if _is_valid("".join(found.groups())) else found[0], text
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from exporters.breakdown import Breakdown
 from exporters.claim import Claim, Member
 from exporters.configuration import FrozenConfiguration
-from exporters.national_identity_number import identity_number_problems
+from exporters.national_identity_number import identity_number_problems, masked
 from exporters.notice import Notice
 from exporters.page_lines import PageLines
 from exporters.posting_rules import PostingRules
@@ -79,6 +79,8 @@ class RunRenderer:
         self._totals: dict[str, Decimal] = {}
         self._breakdown = Breakdown(self._exporter.shown_dimensions)
         self._lines: list[tuple[int, range]] = []
+        self._masked_claims = 0
+        self._first_masked = ""
         self.left_out: list[LeftOut] = []
 
     @property
@@ -138,7 +140,11 @@ class RunRenderer:
 
     def notices(self) -> tuple[Notice, ...]:
         """Count what was altered so that it fits: texts, and dates in closed periods."""
-        return (*self._exporter.notices(), *self._posting_rules.notices())
+        notices = [*self._exporter.notices(), *self._posting_rules.notices()]
+        if self._masked_claims:
+            number = self._first_masked
+            notices.append(Notice("identity_number_masked", "", self._masked_claims, number))
+        return tuple(notices)
 
     def summary(self) -> RenderSummary:
         """Count what is in the file so far."""
@@ -156,8 +162,7 @@ class RunRenderer:
             )
         self._last_position = member.position
         try:
-            claim = _claim_of(member)
-            _check_texts(member, claim)
+            claim = self._without_identity_numbers(member, _claim_of(member))
             voucher = self._posting_rules.voucher(member, claim)
             data = self._exporter.render(voucher)
         except ClaimUnusable as unusable:
@@ -167,6 +172,21 @@ class RunRenderer:
         if lines := self._exporter.lines():
             self._lines.append((member.position, lines))
         return data
+
+    def _without_identity_numbers(self, member: Member, claim: Claim) -> Claim:
+        if self._exporter.settings.identity_numbers == "mask":
+            claim = self._masked(claim)
+        # What is in the books already must be possible to take back, whatever its texts hold.
+        if member.kind == "entry" and (problems := identity_number_problems(claim)):
+            raise ClaimUnusable(problems)
+        return claim
+
+    def _masked(self, claim: Claim) -> Claim:
+        without = masked(claim)
+        if without is not claim:
+            self._masked_claims += 1
+            self._first_masked = self._first_masked or claim.claim_number
+        return without
 
     def _count(self, claim: Claim, voucher: Voucher) -> None:
         self._voucher_count += 1
@@ -183,12 +203,6 @@ def _claim_of(member: Member) -> Claim:
         message = "The claim document belongs to another claim."
         raise ClaimUnusable((Problem(ProblemCode.DOCUMENT_INVALID, "claim_id", message),))
     return claim
-
-
-def _check_texts(member: Member, claim: Claim) -> None:
-    # What is in the books already must be possible to take back, whatever its texts hold.
-    if member.kind == "entry" and (problems := identity_number_problems(claim)):
-        raise ClaimUnusable(problems)
 
 
 def _left_out(member: Member, problem: Problem) -> LeftOut:

@@ -57,6 +57,9 @@ class ExporterSettings(BaseModel):
     with `explicit` every expense line must: accounting systems may have a default for a line
     without one, so the two are never mixed.
 
+    `identity_numbers` in what people wrote leave the claim out (`refuse`), or are written as
+    asterisks (`mask`), which the run's notices count; in a code they always leave it out.
+
     Dialect: `header`, `header_text`, `encoding` and `line_end` replace the layout's when given.
     """
 
@@ -81,6 +84,7 @@ class ExporterSettings(BaseModel):
     required_dimensions: dict[str, Codes] = Field(default_factory=dict)
     tax_policy: Literal["empty", "explicit"] = "empty"
     tax_codes: Codes | None = None
+    identity_numbers: Literal["refuse", "mask"] = "refuse"
     header: Literal["none", "names", "text"] | None = None
     header_text: str | None = None
     encoding: Encoding | None = None

@@ -161,3 +161,62 @@ def test_a_number_over_two_fields_is_none() -> None:
     assert identity_number_problems(Claim.from_document(document)) == ()
     assert with_check_digits(SYNTHETIC[:9]) == SYNTHETIC
     assert SYNTHETIC not in json.dumps(document)
+
+
+NUMBER = KINDS["tax administration's"]
+MASK: Document = {"identity_numbers": "mask"}
+
+
+@pytest.mark.parametrize("number", KINDS.values(), ids=KINDS.keys())
+def test_a_number_can_be_masked_instead(number: str) -> None:
+    """In every text for people, and counted; the rest of the text stays."""
+    hostile = claim(
+        purpose=f"Reise for {number}",
+        claimant={"name": f"Kari {number[:6]} {number[6:]}", "number": "7"},
+        lines=[claim_line(description=f"fnr.{number}, Alta")],
+        total="530.00",
+    )
+    settings = {**MASK, "line_text": "{claim_number} {description} {purpose}"}
+    rendered = render_claims(xledger_document(settings=settings), hostile, claim(2))
+
+    text = rendered.data.decode()
+    assert rendered.left_out == []
+    assert number not in text
+    assert number[6:] not in text
+    assert "2026-0001 fnr.***********, Alta Reise for ***********" in text
+    assert "2026-0001 Kari ***********" in text
+    assert [
+        (one.code, one.count, one.first_claim_number) for one in rendered.renderer.notices()
+    ] == [("identity_number_masked", 1, "2026-0001")]
+
+
+def test_a_number_that_only_looks_like_one_is_not_masked() -> None:
+    other = str(int(NUMBER) + 1)
+    rendered = render_claims(
+        xledger_document(settings=MASK | {"line_text": "{claim_number} {purpose}"}),
+        claim(purpose=f"Konto {other}"),
+    )
+
+    assert other in rendered.data.decode()
+    assert rendered.renderer.notices() == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"claimant": {"name": "Kari", "number": NUMBER}}, {"dimensions": {"department": NUMBER}}],
+)
+def test_a_code_is_never_masked(changes: Document) -> None:
+    rendered = render_claims(xledger_document(settings=MASK), claim(**changes))
+
+    assert rendered.codes == ["national_identity_number"]
+
+
+def test_a_masked_claim_is_masked_when_it_is_taken_back() -> None:
+    hostile = claim(purpose=f"Reise for {NUMBER}")
+    configuration = xledger_document(
+        settings=MASK | {"reversal_line_text": "{claim_number} {purpose}"}
+    )
+    rendered = render(configuration, [[member(hostile, kind="reversal")]])
+
+    assert NUMBER not in rendered.data.decode()
+    assert "***********" in rendered.data.decode()
