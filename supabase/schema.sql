@@ -24,6 +24,95 @@ $$;
 
 COMMENT ON FUNCTION export_engine.actor_name(p_organization_id uuid, p_actor text) IS 'The signed-in member''s name; for a caller without a login the name that she gives, which is demanded.';
 
+CREATE TABLE public.export_reconciliations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    organization_id uuid NOT NULL,
+    period_from date,
+    period_to date,
+    time_zone text NOT NULL,
+    asked_by text NOT NULL,
+    files_since timestamp with time zone,
+    last_run_number bigint NOT NULL,
+    last_voucher_number bigint NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    touched_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    finished_at timestamp with time zone,
+    is_green boolean,
+    phase text DEFAULT 'claims'::text NOT NULL,
+    cursor jsonb DEFAULT '{}'::jsonb NOT NULL,
+    whole jsonb DEFAULT '{"count": 0, "amounts": {}}'::jsonb NOT NULL,
+    classes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    checked jsonb DEFAULT '{}'::jsonb NOT NULL,
+    red_count integer DEFAULT 0 NOT NULL,
+    note_count integer DEFAULT 0 NOT NULL,
+    finding_counts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    findings jsonb DEFAULT '[]'::jsonb NOT NULL,
+    CONSTRAINT export_reconciliations_asked_by_check CHECK ((asked_by = ANY (ARRAY['sweep'::text, 'cli'::text, 'dashboard'::text]))),
+    CONSTRAINT export_reconciliations_counts_check CHECK (((red_count >= 0) AND (note_count >= 0))),
+    CONSTRAINT export_reconciliations_finished_check CHECK ((((phase = 'done'::text) = (finished_at IS NOT NULL)) AND (num_nonnulls(finished_at, is_green) = ANY (ARRAY[0, 2])))),
+    CONSTRAINT export_reconciliations_green_check CHECK (((is_green IS NULL) OR (is_green = (red_count = 0)))),
+    CONSTRAINT export_reconciliations_period_check CHECK (((period_from IS NULL) OR (period_to IS NULL) OR (period_from <= period_to))),
+    CONSTRAINT export_reconciliations_phase_check CHECK ((phase = ANY (ARRAY['claims'::text, 'runs'::text, 'numbers'::text, 'objects'::text, 'locks'::text, 'files'::text, 'done'::text])))
+);
+
+COMMENT ON TABLE public.export_reconciliations IS 'One row per reconciliation of an organisation: green, or red with what was found. Written by functions only; a finished one is never changed. Amounts are text per currency, frozen ones for claims in a run.';
+
+COMMENT ON COLUMN public.export_reconciliations.period_from IS 'First approval date that was looked at, in time_zone; null = from the beginning.';
+
+COMMENT ON COLUMN public.export_reconciliations.period_to IS 'Last approval date that was looked at, inclusive; null = to the end.';
+
+COMMENT ON COLUMN public.export_reconciliations.asked_by IS 'sweep, cli, or dashboard for reconcile_exports.';
+
+COMMENT ON COLUMN public.export_reconciliations.files_since IS 'The bytes of files completed since then are read and hashed; -infinity: of all files; null: of none.';
+
+COMMENT ON COLUMN public.export_reconciliations.last_run_number IS 'The counter when it began: later runs are not looked at.';
+
+COMMENT ON COLUMN public.export_reconciliations.last_voucher_number IS 'The counter when it began.';
+
+COMMENT ON COLUMN public.export_reconciliations.touched_at IS 'When somebody last worked on it.';
+
+COMMENT ON COLUMN public.export_reconciliations.is_green IS 'Null until finished; true when nothing red was found.';
+
+COMMENT ON COLUMN public.export_reconciliations.cursor IS 'How far the phase has come.';
+
+COMMENT ON COLUMN public.export_reconciliations.whole IS 'All claims that are approved or in the books: count, and amounts per currency.';
+
+COMMENT ON COLUMN public.export_reconciliations.classes IS 'exported, reserved, held, left_out, pending: count and amounts of each.';
+
+COMMENT ON COLUMN public.export_reconciliations.checked IS 'How many claims, members, runs, numbers, objects and files were looked at.';
+
+COMMENT ON COLUMN public.export_reconciliations.red_count IS 'Findings about money or trust.';
+
+COMMENT ON COLUMN public.export_reconciliations.note_count IS 'Findings that ask for tidying up, or for waiting.';
+
+COMMENT ON COLUMN public.export_reconciliations.finding_counts IS 'How often each code was found.';
+
+COMMENT ON COLUMN public.export_reconciliations.findings IS 'The first 50 of each code: code, is_red, sentence, and the run, claim, number or object.';
+
+CREATE FUNCTION export_engine.add_checked(p_row public.export_reconciliations, p_what text, p_count bigint) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+begin
+  v_row.checked := v_row.checked || jsonb_build_object(p_what, coalesce((v_row.checked ->> p_what)::bigint, 0) + p_count);
+  return v_row;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.add_checked(p_row public.export_reconciliations, p_what text, p_count bigint) IS 'Counts what was looked at.';
+
+CREATE FUNCTION export_engine.add_classes(p_left jsonb, p_right jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(jsonb_object_agg(c.class, export_engine.add_counted(p_left -> c.class, p_right -> c.class)), '{}'::jsonb)
+  from (select jsonb_object_keys(p_left) as class union select jsonb_object_keys(p_right)) as c;
+$$;
+
+COMMENT ON FUNCTION export_engine.add_classes(p_left jsonb, p_right jsonb) IS 'Adds the counts and amounts of two sets of classes.';
+
 CREATE FUNCTION export_engine.add_totals(p_left jsonb, p_right jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
@@ -42,6 +131,175 @@ CREATE FUNCTION export_engine.add_totals(p_left jsonb, p_right jsonb) RETURNS js
 $$;
 
 COMMENT ON FUNCTION export_engine.add_totals(p_left jsonb, p_right jsonb) IS 'Adds two totals of the form {"NOK": "123.45"}. Amounts travel as text, so that no reader makes a float of them.';
+
+CREATE FUNCTION export_engine.add_counted(p_left jsonb, p_right jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN jsonb_build_object('count', (COALESCE(((p_left ->> 'count'::text))::bigint, (0)::bigint) + COALESCE(((p_right ->> 'count'::text))::bigint, (0)::bigint)), 'amounts', export_engine.add_totals(COALESCE((p_left -> 'amounts'::text), '{}'::jsonb), COALESCE((p_right -> 'amounts'::text), '{}'::jsonb)));
+
+COMMENT ON FUNCTION export_engine.add_counted(p_left jsonb, p_right jsonb) IS 'Adds two counts with their amounts: {"count": 2, "amounts": {"NOK": "123.45"}}.';
+
+CREATE FUNCTION export_engine.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_before public.export_runs := export_engine.hold_backfill(p_run_id, p_fencing_token);
+  v_run public.export_runs := v_before;
+  v_target public.export_targets := export_engine.backfill_target(v_before.organization_id, v_before.target);
+  v_new jsonb;
+  v_claim_ids uuid[];
+  v_unusable jsonb;
+begin
+  perform export_engine.check_backfill_rows(p_rows);
+  if (
+    select count(distinct r.value ->> 'claim_id') < count(*) from jsonb_array_elements(p_rows) as r
+  ) then
+    perform export_engine.refuse(
+      400, 'backfill_malformed', 'Each row of a page names another claim, by its id.', 'Send each claim once.'
+    );
+  end if;
+  -- What is a member already stays as it is: a lost reply, or the pages of a worker that died.
+  select jsonb_agg(r.value order by (r.value ->> 'line')::integer) into v_new
+  from jsonb_array_elements(p_rows) as r
+  where (
+    select m.run_id
+    from public.export_run_claims as m
+    where m.claim_id = (r.value ->> 'claim_id')::uuid and m.run_id = v_before.id and m.released_at is null
+    limit 1
+  ) is null;
+  if v_new is not null then
+    perform export_engine.hold_before_claims(v_before.organization_id);
+    with locked as materialized (
+      select c.claim_id
+      from export_engine.lock_claims(
+        v_before.organization_id,
+        array(select (r.value ->> 'claim_id')::uuid from jsonb_array_elements(v_new) as r)
+      ) as c
+    )
+    select array_agg(k.claim_id order by r.ordinal) into v_claim_ids
+    from jsonb_array_elements(v_new) with ordinality as r (value, ordinal)
+    join locked as k on k.claim_id = (r.value ->> 'claim_id')::uuid;
+    if v_claim_ids is not null then
+      v_run := export_engine.record_claims(v_before, v_new, v_claim_ids);
+    end if;
+    select jsonb_agg(
+      jsonb_build_object(
+        'line', v.line,
+        'claim_id', v.claim_id,
+        -- Nothing stands against it, and yet it could not be locked.
+        'verdict', case when v.verdict = 'usable' then 'being_edited' else v.verdict end,
+        'run_number', v.run_number
+      )
+      order by v.line
+    )
+    into v_unusable
+    from export_engine.backfill_verdicts(
+      v_before.organization_id, v_target, null,
+      (
+        select coalesce(jsonb_agg(r.value), '[]')
+        from jsonb_array_elements(v_new) as r
+        left join unnest(v_claim_ids) as k (claim_id) on k.claim_id = (r.value ->> 'claim_id')::uuid
+        where k.claim_id is null
+      )
+    ) as v;
+  end if;
+  v_run := export_engine.note_progress(v_before, v_run, v_run.reserved_count);
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'unusable', coalesce(v_unusable, '[]'));
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) IS 'Adds a page of claims to a manual run, frozen as they are now, and answers which could not be taken any more and why. The same page again adds nothing. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.add_findings(p_row public.export_reconciliations, p_findings jsonb) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_finding jsonb;
+  v_code text;
+  v_before integer;
+begin
+  for v_finding in select f.value from jsonb_array_elements(p_findings) as f loop
+    v_code := v_finding ->> 'code';
+    v_before := coalesce((v_row.finding_counts ->> v_code)::integer, 0);
+    v_row.finding_counts := v_row.finding_counts || jsonb_build_object(v_code, v_before + 1);
+    if (v_finding ->> 'is_red')::boolean then
+      v_row.red_count := v_row.red_count + 1;
+    else
+      v_row.note_count := v_row.note_count + 1;
+    end if;
+    -- Per code, so that a flood of one does not hide another.
+    if v_before < 50 then
+      v_row.findings := v_row.findings || jsonb_build_array(v_finding);
+    end if;
+  end loop;
+  return v_row;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.add_findings(p_row public.export_reconciliations, p_findings jsonb) IS 'Counts findings, and keeps the first 50 of each code.';
+
+CREATE FUNCTION export_engine.add_judged(p_row public.export_reconciliations, p_sums jsonb) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_sum jsonb;
+begin
+  v_row.classes := export_engine.add_classes(
+    v_row.classes,
+    export_engine.count_classes(jsonb_path_query_array(p_sums, '$[*] ? (@.class != null)'))
+  );
+  -- The whole counts those too that are in no class.
+  for v_sum in select s.value from jsonb_array_elements(p_sums) as s loop
+    v_row.whole := export_engine.add_counted(
+      v_row.whole,
+      jsonb_build_object(
+        'count', v_sum -> 'claims',
+        'amounts', case
+          when v_sum ->> 'currency' is null then '{}'::jsonb
+          else jsonb_build_object(v_sum ->> 'currency', v_sum ->> 'amount')
+        end
+      )
+    );
+  end loop;
+  return v_row;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.add_judged(p_row public.export_reconciliations, p_sums jsonb) IS 'Adds claims, summed by class and currency, to the classes and to the whole.';
+
+CREATE FUNCTION export_engine.add_run_page(p_sums jsonb, p_page record) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := p_page.run;
+begin
+  if (p_sums ->> 'run_number')::bigint is distinct from v_run.run_number then
+    -- Its first page. What becomes final only later is not compared.
+    p_sums := jsonb_build_object(
+      'run_number', v_run.run_number,
+      'is_completed', v_run.completed_at is not null
+    );
+  end if;
+  return p_sums || jsonb_build_object(
+    'position', coalesce(p_page.last_position, (p_sums ->> 'position')::integer, 0),
+    'members', coalesce((p_sums ->> 'members')::bigint, 0) + p_page.seen,
+    'totals', export_engine.add_totals(coalesce(p_sums -> 'totals', '{}'), p_page.totals),
+    'left_out_count', coalesce((p_sums ->> 'left_out_count')::bigint, 0) + p_page.left_out_count,
+    'left_out_totals', export_engine.add_totals(coalesce(p_sums -> 'left_out_totals', '{}'), p_page.left_out_totals),
+    'kept_count', coalesce((p_sums ->> 'kept_count')::bigint, 0) + p_page.kept_count,
+    'kept_totals', export_engine.add_totals(coalesce(p_sums -> 'kept_totals', '{}'), p_page.kept_totals)
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.add_run_page(p_sums jsonb, p_page record) IS 'Adds a page of members to what the earlier pages of the same run came to.';
 
 CREATE TABLE public.export_locks (
     organization_id uuid NOT NULL,
@@ -99,7 +357,8 @@ begin
   select r.* into v_run from public.export_runs as r where r.id = p_lock.run_id;
   return jsonb_build_object(
     'outcome', case
-      when v_run.reverses_run_id is null
+      -- A run that takes another one back, or records what was exported by hand, is nobody's export.
+      when v_run.reverses_run_id is null and v_run.origin = 'engine'
         and v_run.target = coalesce(p_target, v_run.target)
         and (v_run.period_from, v_run.period_to) is not distinct from (p_period_from, p_period_to)
         then 'joined'
@@ -173,7 +432,10 @@ CREATE TABLE public.export_runs (
     furthest_position integer DEFAULT 0 NOT NULL,
     progress_at timestamp with time zone,
     reverses_run_id uuid,
+    manual_file_name text,
+    breakdown jsonb,
     CONSTRAINT export_runs_attempts_without_progress_check CHECK (((attempts_without_progress >= 0) AND (attempts_without_progress <= attempt))),
+    CONSTRAINT export_runs_breakdown_check CHECK (((breakdown IS NULL) OR (completed_at IS NOT NULL))),
     CONSTRAINT export_runs_completed_check CHECK (((status = ANY (ARRAY['completed'::text, 'voiding'::text, 'voided'::text])) = (completed_at IS NOT NULL))),
     CONSTRAINT export_runs_completed_file_check CHECK (((completed_at IS NULL) OR (origin = 'manual'::text) OR ((file_sha256 IS NOT NULL) AND (renderer_version IS NOT NULL)))),
     CONSTRAINT export_runs_counts_check CHECK (((reserved_count >= 0) AND ((left_out_count >= 0) AND (left_out_count <= reserved_count)) AND (skipped_count >= 0))),
@@ -189,6 +451,7 @@ CREATE TABLE public.export_runs (
     CONSTRAINT export_runs_furthest_position_check CHECK (((furthest_position >= 0) AND (furthest_position <= reserved_count))),
     CONSTRAINT export_runs_idempotency_key_check CHECK (((char_length(idempotency_key) >= 1) AND (char_length(idempotency_key) <= 200))),
     CONSTRAINT export_runs_in_doubt_check CHECK (((status = 'in_doubt'::text) = (in_doubt_at IS NOT NULL))),
+    CONSTRAINT export_runs_manual_file_name_check CHECK (((manual_file_name IS NULL) OR ((origin = 'manual'::text) AND ((char_length(manual_file_name) >= 1) AND (char_length(manual_file_name) <= 200))))),
     CONSTRAINT export_runs_origin_check CHECK ((origin = ANY (ARRAY['engine'::text, 'manual'::text]))),
     CONSTRAINT export_runs_parked_check CHECK (((status = 'parked'::text) = (parked_at IS NOT NULL))),
     CONSTRAINT export_runs_pending_check CHECK (((status <> 'pending'::text) OR (processing_at IS NULL))),
@@ -278,6 +541,10 @@ COMMENT ON COLUMN public.export_runs.progress_at IS 'When an attempt last made p
 
 COMMENT ON COLUMN public.export_runs.reverses_run_id IS 'The run whose vouchers this run takes back, with opposite signs; null for a run that enters claims.';
 
+COMMENT ON COLUMN public.export_runs.manual_file_name IS 'Name of the file that was made by hand, as the list says it; null for the engine''s own runs. The run''s stored file is the list.';
+
+COMMENT ON COLUMN public.export_runs.breakdown IS 'Debit, credit and lines of the file per account, dimensions and currency: {"groups": [...], "cut": false}. Cut: there were more groups than are kept, and the last ones, without an account, hold the rest. Null until completed, and for runs of older workers.';
+
 CREATE FUNCTION export_engine.apply_left_out(p_run public.export_runs, p_left_out jsonb) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -363,12 +630,177 @@ CREATE FUNCTION export_engine.approved_before(p_run public.export_runs) RETURNS 
 
 COMMENT ON FUNCTION export_engine.approved_before(p_run public.export_runs) IS 'First instant after the run''s period or its cut-off, whichever comes first. Both ends of a period are inclusive dates.';
 
+CREATE FUNCTION export_engine.approved_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) RETURNS TABLE(claim_id uuid, approved_at timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET enable_sort TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+  select c.id, c.approved_at
+  from public.expense_claims as c
+  where
+    c.organization_id = p_organization_id
+    and c.status = 'approved'
+    and c.approved_at >= p_approved_from
+    and c.approved_at < p_approved_before
+    and (c.approved_at, c.id) > (p_after_approved_at, p_after_claim_id)
+  order by c.approved_at, c.id
+  limit p_limit;
+$$;
+
+COMMENT ON FUNCTION export_engine.approved_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) IS 'Seam: the next approved claims of an organisation, whether a run has them or not, in a stable order, after a position. Locks nothing.';
+
 CREATE FUNCTION export_engine.approved_from(p_run public.export_runs) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     RETURN COALESCE((((p_run).period_from)::timestamp without time zone AT TIME ZONE (p_run).time_zone), '-infinity'::timestamp with time zone);
 
 COMMENT ON FUNCTION export_engine.approved_from(p_run public.export_runs) IS 'First instant of the run''s period, in its time zone.';
+
+CREATE FUNCTION export_engine.backfill_answer(p_outcome text, p_run public.export_runs) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_build_object(
+    'outcome', p_outcome, 'run', export_engine.run_json(p_run), 'fencing_token', p_run.fencing_token
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.backfill_answer(p_outcome text, p_run public.export_runs) IS 'What a worker needs to fill a manual run: the run and its token.';
+
+CREATE FUNCTION export_engine.backfill_fingerprint(p_target text, p_list_sha256 text, p_exported_on date, p_file_name text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN encode(sha256(convert_to(concat_ws('|'::text, 'backfill', p_target, p_list_sha256, (p_exported_on)::text, p_file_name), 'UTF8'::name)), 'hex'::text);
+
+COMMENT ON FUNCTION export_engine.backfill_fingerprint(p_target text, p_list_sha256 text, p_exported_on date, p_file_name text) IS 'SHA-256 of one group of one list: the same list again finds the runs that it made.';
+
+CREATE TABLE public.export_targets (
+    organization_id uuid NOT NULL,
+    target text NOT NULL,
+    format text NOT NULL,
+    is_enabled boolean DEFAULT true NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    layout jsonb,
+    on_problem text DEFAULT 'leave_out'::text NOT NULL,
+    delivery text DEFAULT 'file'::text NOT NULL,
+    time_zone text DEFAULT 'Europe/Oslo'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT export_targets_delivery_check CHECK ((delivery = 'file'::text)),
+    CONSTRAINT export_targets_format_check CHECK ((format ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
+    CONSTRAINT export_targets_layout_check CHECK (((layout IS NULL) OR ((jsonb_typeof(layout) = 'object'::text) AND (octet_length((layout)::text) <= 200000)))),
+    CONSTRAINT export_targets_on_problem_check CHECK ((on_problem = ANY (ARRAY['leave_out'::text, 'refuse_run'::text]))),
+    CONSTRAINT export_targets_settings_check CHECK (((jsonb_typeof(settings) = 'object'::text) AND (octet_length((settings)::text) <= 100000))),
+    CONSTRAINT export_targets_target_check CHECK ((target ~ '^[a-z][a-z0-9_]{0,39}$'::text))
+);
+
+COMMENT ON TABLE public.export_targets IS 'Per organisation: the accounting system, the file format, and what the accountant decided. Edits reach the next run; runs that have begun keep what was frozen into them.';
+
+COMMENT ON COLUMN public.export_targets.target IS 'Accounting system, for example xledger or dynamics.';
+
+COMMENT ON COLUMN public.export_targets.format IS 'File format of that target, for example xledger_gl02b. The format determines the target.';
+
+COMMENT ON COLUMN public.export_targets.is_enabled IS 'False: nothing is exported to this target; triggers are told so.';
+
+COMMENT ON COLUMN public.export_targets.settings IS 'What the accounting system was set up with: entity code, voucher type and the like.';
+
+COMMENT ON COLUMN public.export_targets.layout IS 'Column layout of this organisation; null for the one that ships with the format.';
+
+COMMENT ON COLUMN public.export_targets.on_problem IS 'Whether a claim that cannot be exported is left out or stops the run.';
+
+COMMENT ON COLUMN public.export_targets.delivery IS 'How the vouchers get there: file = a file that the accountant imports.';
+
+COMMENT ON COLUMN public.export_targets.time_zone IS 'Days of a period and the export date are those of this time zone.';
+
+CREATE FUNCTION export_engine.backfill_target(p_organization_id uuid, p_target text) RETURNS public.export_targets
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_found public.export_targets[];
+begin
+  -- Also a target that is switched off: what was exported there by hand stays exported.
+  select array_agg(t order by t.is_enabled desc) into v_found
+  from public.export_targets as t
+  where t.organization_id = p_organization_id and t.target = coalesce(p_target, t.target);
+
+  if v_found is null then
+    perform export_engine.refuse(
+      422, 'unknown_target', 'This organisation has no such export target.', 'Check organisation and target in export_targets.'
+    );
+  end if;
+  if cardinality(v_found) > 1 and (not (v_found[1]).is_enabled or (v_found[2]).is_enabled) then
+    perform export_engine.refuse(
+      422, 'target_required', 'It is not clear which accounting system is meant.',
+      'Send target; an admin sees the possible ones in export_targets.'
+    );
+  end if;
+  return v_found[1];
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.backfill_target(p_organization_id uuid, p_target text) IS 'The named target of an organisation, switched on or off; without a name the only enabled one, or the only one.';
+
+CREATE FUNCTION export_engine.backfill_verdicts(p_organization_id uuid, p_target public.export_targets, p_list_sha256 text, p_rows jsonb) RETURNS TABLE(line integer, claim_id uuid, verdict text, run_number bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with wanted as materialized (
+    select
+      w.line,
+      w.claim_number,
+      w.exported_on,
+      w.file_name,
+      coalesce(
+        w.claim_id,
+        (select n.claim_id from export_engine.claims_with_number(p_organization_id, w.claim_number) as n (claim_id) limit 1)
+      ) as claim_id
+    from jsonb_to_recordset(p_rows)
+      as w (line integer, claim_id uuid, claim_number text, exported_on date, file_name text)
+  ),
+  facts as materialized (
+    select f.claim_id, f.organization_id, f.claim_number, f.is_approved
+    from export_engine.claim_facts(array(select w.claim_id from wanted as w where w.claim_id is not null)) as f
+  )
+  select
+    w.line,
+    f.claim_id,
+    case
+      when f.claim_id is null then 'unknown'
+      when f.organization_id <> p_organization_id then 'foreign'
+      when f.claim_number <> w.claim_number then 'number_differs'
+      when taken.status = 'completed' and taken.is_own then 'done'
+      when taken.status in ('processing', 'parked') and taken.is_own then 'resumable'
+      when taken.status = 'completed' then 'exported'
+      when taken.status is not null then 'in_another_run'
+      when not f.is_approved then 'not_approved'
+      when w.exported_on > (clock_timestamp() at time zone p_target.time_zone)::date then 'date_in_future'
+      else 'usable'
+    end,
+    -- Whose run it is, is nobody else's to know.
+    case when f.organization_id = p_organization_id then taken.run_number end
+  from wanted as w
+  left join facts as f on f.claim_id = w.claim_id
+  left join lateral (
+    select
+      r.run_number,
+      r.status,
+      r.origin = 'manual' and r.target = p_target.target and coalesce(
+        r.file_sha256 = p_list_sha256
+        or r.request_fingerprint = export_engine.backfill_fingerprint(
+          p_target.target, p_list_sha256, w.exported_on, w.file_name
+        ),
+        false
+      ) as is_own
+    from export_engine.entered_claims as e
+    join public.export_runs as r on r.id = e.run_id
+    where e.claim_id = f.claim_id
+    limit 1
+  ) as taken on true;
+$$;
+
+COMMENT ON FUNCTION export_engine.backfill_verdicts(p_organization_id uuid, p_target public.export_targets, p_list_sha256 text, p_rows jsonb) IS 'What each row of a page comes to. usable: can be recorded. done, resumable: in a completed or an unfinished run of this very list. exported, in_another_run: in a run of something else. unknown, foreign, number_differs (claim_id and claim_number are of two claims), not_approved, date_in_future: cannot be recorded.';
 
 CREATE FUNCTION export_engine.begin_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -404,12 +836,105 @@ $$;
 
 COMMENT ON FUNCTION export_engine.begin_export_as_service(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_triggered_by uuid, p_renderer_version text) IS 'begin for the system: webhook, schedule, sweep, CLI. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_target public.export_targets := export_engine.backfill_target(p_organization_id, p_target);
+  v_actor text := export_engine.actor_name(p_organization_id, p_actor);
+  v_fingerprint text := export_engine.backfill_fingerprint(v_target.target, p_list_sha256, p_exported_on, p_file_name);
+  v_key text := format('backfill %s %s', v_fingerprint, p_part);
+  v_lock public.export_locks;
+  v_run public.export_runs;
+  v_answer jsonb;
+begin
+  if coalesce(p_list_sha256 !~ '^[0-9a-f]{64}$', true)
+    or coalesce(p_exported_on not between '2000-01-01' and (clock_timestamp() at time zone v_target.time_zone)::date, true)
+    or coalesce(char_length(btrim(p_file_name)) not between 1 and 200, true)
+    or coalesce(p_part not between 1 and 1000, true)
+    or p_invocation_id is null then
+    perform export_engine.refuse(
+      400, 'backfill_malformed', 'A run needs the hash of its list, a day that is not in the future, and the name of its file.',
+      'Correct the list.'
+    );
+  end if;
+  v_lock := export_engine.lock_row(p_organization_id);
+  if v_lock.organization_id is null then
+    return jsonb_build_object('outcome', 'busy', 'run', null, 'retry_after', 1);
+  end if;
+  perform export_engine.open_for_writing();
+  if v_lock.holder_id = p_invocation_id then
+    -- A lost reply: the same invocation gets its token again.
+    select r.* into v_run from public.export_runs as r where r.id = v_lock.run_id;
+    v_run := export_engine.hold_run(v_run.id, v_lock.fencing_token);
+    perform export_engine.close_for_writing();
+    return export_engine.backfill_answer('started', v_run);
+  end if;
+  v_answer := export_engine.make_way_for_backfill(v_lock, v_key, p_invocation_id);
+  if v_answer is null then
+    v_run := export_engine.run_with_key(p_organization_id, v_key);
+    if v_run.status = 'parked' then
+      -- The sweep set it aside when its worker fell silent. A parked run has an error, a working one has none.
+      update public.export_runs set error_code = null, error_detail = null where id = v_run.id returning * into v_run;
+      v_answer := export_engine.backfill_answer(
+        'resumed', export_engine.start_attempt(v_run, p_invocation_id, null, 'recovered')
+      );
+    elsif v_run.id is not null then
+      v_answer := jsonb_build_object('outcome', 'replayed', 'run', export_engine.run_json(v_run));
+    else
+      perform export_engine.forget_old_key(p_organization_id, v_key);
+      v_run := export_engine.create_manual_run(v_target, p_exported_on, p_file_name, v_key, v_fingerprint, v_actor);
+      v_answer := export_engine.backfill_answer(
+        'started', export_engine.start_attempt(v_run, p_invocation_id, null, 'started')
+      );
+    end if;
+  end if;
+  perform export_engine.close_for_writing();
+  return v_answer;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) IS 'First step of a manual run: started, resumed (this list''s own run, whose worker died), replayed (done before; p_part names a further run of the same group) or busy. Needs no enabled target and minds no hold: it exports nothing. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.begin_patience() RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     RETURN '150ms'::text;
 
 COMMENT ON FUNCTION export_engine.begin_patience() IS 'lock_timeout while a begin waits for another begin. Short: a waiting call holds a connection of the data API.';
+
+CREATE FUNCTION export_engine.begin_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_with_files boolean) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_id uuid;
+begin
+  if p_asked_by is null or p_asked_by not in ('cli', 'dashboard') then
+    perform export_engine.refuse(400, 'unknown_asker', 'A reconciliation is asked for by cli or dashboard.', 'Send one of them.');
+  end if;
+  if p_period_from > p_period_to then
+    perform export_engine.refuse(
+      400, 'period_reversed', 'The period ends before it begins.', 'Send period_from on or before period_to.'
+    );
+  end if;
+  if not exists (select from public.organizations as o where o.id = p_organization_id) then
+    perform export_engine.refuse(404, 'organization_not_found', 'There is no such organisation.', 'Check the id.');
+  end if;
+  if not exists (select from public.export_locks as l where l.organization_id = p_organization_id) then
+    perform export_engine.refuse(
+      422, 'unknown_target', 'This organisation has no export target, and nothing to reconcile.', 'Set it up in export_targets.'
+    );
+  end if;
+  v_id := export_engine.start_reconciliation(
+    p_organization_id, p_period_from, p_period_to, p_asked_by, case when p_with_files then timestamptz '-infinity' end
+  );
+  return (select export_engine.reconciliation_json(r) from public.export_reconciliations as r where r.id = v_id);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.begin_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_with_files boolean) IS 'Begins a reconciliation of an organisation and a period of approval dates; both ends may be open. Definer, because no API role may write the tables.';
 
 CREATE FUNCTION export_engine.begin_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_actor_id uuid, p_renderer_version text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -432,6 +957,9 @@ begin
     v_answer := export_engine.answer_without_work(
       v_lock, p_target, p_period_from, p_period_to, p_idempotency_key, v_fingerprint
     );
+    if not export_engine.is_settled(v_answer) then
+      perform export_engine.check_not_held(p_organization_id);
+    end if;
     if v_answer is not null then
       return v_answer;
     end if;
@@ -448,6 +976,10 @@ begin
   v_answer := export_engine.answer_without_work(
     v_lock, p_target, p_period_from, p_period_to, p_idempotency_key, v_fingerprint
   );
+  if not export_engine.is_settled(v_answer) then
+    -- Now for certain: whoever places a hold has the lock row while she does.
+    perform export_engine.check_not_held(p_organization_id);
+  end if;
   if v_answer is not null then
     return v_answer;
   end if;
@@ -495,11 +1027,28 @@ $$;
 
 COMMENT ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) IS 'Whether the caller has one of the roles in the organisation. True for whom row-level security does not bind: the service key and the owner.';
 
+CREATE FUNCTION export_engine.change_cursor(p_organization_id uuid, p_note_id bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  -- 8 bytes of note and 10 bytes of check make 24 letters without padding.
+  select translate(
+    encode(
+      int8send(p_note_id) || substring(sha256(convert_to(p_organization_id::text || p_note_id, 'UTF8')) for 10), 'base64'
+    ), '+/', '-_'
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.change_cursor(p_organization_id uuid, p_note_id bigint) IS 'Opaque text that names a place in the list of changed claims of one organisation.';
+
 CREATE FUNCTION export_engine.check_attempt_role(p_run public.export_runs) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 begin
+  if p_run.origin <> 'manual' then
+    perform export_engine.check_not_held(p_run.organization_id);
+  end if;
   if p_run.attempt_by is not null and not export_engine.member_has_role(
     p_run.organization_id, p_run.attempt_by, array['coordinator', 'admin']
   ) then
@@ -511,7 +1060,41 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.check_attempt_role(p_run public.export_runs) IS 'A user whose role was taken away while her export ran does not complete it.';
+COMMENT ON FUNCTION export_engine.check_attempt_role(p_run public.export_runs) IS 'The last look before a worker completes: the organisation is not on hold, and a user whose role was taken away does not complete her export. A run that is recorded by hand may be completed during a hold.';
+
+CREATE FUNCTION export_engine.check_backfill_rows(p_rows jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+begin
+  if jsonb_typeof(p_rows) is distinct from 'array'
+    or jsonb_array_length(p_rows) not between 1 and export_engine.page_size()
+    or exists (
+      select
+      from jsonb_array_elements(p_rows) as r
+      where
+        jsonb_typeof(r.value) <> 'object'
+        or coalesce(r.value ->> 'line' !~ '^[1-9][0-9]{0,8}$', true)
+        or coalesce(
+          r.value ->> 'claim_id' !~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
+          r.value ->> 'claim_number' is null
+        )
+        or coalesce(char_length(r.value ->> 'claim_number') > 50, false)
+        or coalesce(r.value ->> 'exported_on' !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$', false)
+        or coalesce(char_length(r.value ->> 'file_name') > 200, false)
+        or coalesce(r.value ->> 'voucher_number' !~ '\S' or char_length(r.value ->> 'voucher_number') > 100, false)
+    )
+    or (select count(distinct r.value ->> 'line') < count(*) from jsonb_array_elements(p_rows) as r) then
+    perform export_engine.refuse(
+      400, 'backfill_malformed',
+      format('Rows are 1 to %s objects with line and claim_id or claim_number.', export_engine.page_size()),
+      'Send the list in pages.'
+    );
+  end if;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.check_backfill_rows(p_rows jsonb) IS 'Refuses a page of a list that cannot be read.';
 
 CREATE FUNCTION export_engine.check_begin(p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -534,6 +1117,38 @@ end;
 $_$;
 
 COMMENT ON FUNCTION export_engine.check_begin(p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) IS 'Refuses a begin whose period, key or ids make no sense, before anything is read.';
+
+CREATE FUNCTION export_engine.check_breakdown(p_summary jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  -- A worker of the version before says nothing.
+  if coalesce(jsonb_typeof(p_summary -> 'breakdown'), 'null') = 'null' then
+    return;
+  end if;
+  if (
+    select sum(g.line_count) is distinct from (p_summary ->> 'line_count')::bigint
+    from jsonb_to_recordset(p_summary -> 'breakdown' -> 'groups') as g (line_count integer)
+  ) or exists (
+    select
+    from jsonb_to_recordset(p_summary -> 'breakdown' -> 'groups') as g (currency text, debit numeric, credit numeric)
+    group by g.currency
+    having
+      sum(g.debit) is distinct from sum(g.credit)
+      -- Also refuses what is no number.
+      or not bool_and(g.debit >= 0 and g.credit >= 0 and g.debit < 'Infinity')
+      or not coalesce(p_summary -> 'totals' ? g.currency, false)
+  ) then
+    perform export_engine.refuse(
+      409, 'totals_mismatch', 'Debit and credit of the accounts are not equal, or not all lines of the file are among them.',
+      'Render the run again from its frozen claims.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_breakdown(p_summary jsonb) IS 'I4: over all accounts debit equals credit in each currency, and the lines are those of the file. Passes when the worker told no breakdown.';
 
 CREATE FUNCTION export_engine.check_can_be_taken_back(p_run public.export_runs) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -561,6 +1176,80 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.check_can_be_taken_back(p_run public.export_runs) IS 'Refuses to let members of a completed run go while another run takes it back, or while claims that it took back are entered again.';
+
+CREATE FUNCTION export_engine.check_confirmable(p_run public.export_runs, p_outcome text, p_vouchers jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_wrong text;
+begin
+  select string_agg(w.voucher_number::text, ', ' order by w.voucher_number) into v_wrong
+  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
+  where w.member_outcome is null;
+  if v_wrong is not null then
+    perform export_engine.refuse(
+      422, 'vouchers_not_in_run', format('Not in the file of this run: %s.', left(v_wrong, 200)), 'Check run and voucher numbers.'
+    );
+  end if;
+  select string_agg(w.voucher_number::text, ', ' order by w.voucher_number) into v_wrong
+  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
+  where
+    -- Booked by itself, or with its whole run.
+    (p_outcome = 'refused' and w.member_outcome = 'included' and 'booked' in (w.latest, export_engine.run_confirmation(p_run.id)))
+    or (p_outcome <> 'refused' and w.member_outcome = 'refused');
+  if v_wrong is not null then
+    perform export_engine.refuse(
+      409, 'voucher_is_settled', format('Already booked, or refused and set free: %s.', left(v_wrong, 200)),
+      'What is booked is taken back by reversing the run; what was refused may be in another run by now.'
+    );
+  end if;
+  if p_outcome = 'refused' and exists (
+    select from export_engine.confirmed_vouchers(p_run, p_vouchers) as w where w.member_outcome = 'included'
+  ) then
+    perform export_engine.check_can_be_taken_back(p_run);
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_confirmable(p_run public.export_runs, p_outcome text, p_vouchers jsonb) IS 'Refuses an outcome that cannot be recorded for each voucher of a list. Writes nothing.';
+
+CREATE FUNCTION export_engine.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_target public.export_targets := export_engine.backfill_target(p_organization_id, p_target);
+begin
+  perform export_engine.check_backfill_rows(p_rows);
+  return (
+    with judged as materialized (
+      select v.line, v.claim_id, v.verdict, v.run_number
+      from export_engine.backfill_verdicts(p_organization_id, v_target, p_list_sha256, p_rows) as v
+    )
+    select jsonb_build_object(
+      'target', v_target.target,
+      'rows', jsonb_agg(
+        jsonb_build_object(
+          'line', j.line,
+          'claim_id', j.claim_id,
+          'verdict', j.verdict,
+          'run_number', j.run_number,
+          'amount', d.amount::text,
+          'currency', d.currency
+        )
+        order by j.line
+      )
+    )
+    from judged as j
+    left join export_engine.claim_documents(
+      array(select g.claim_id from judged as g where g.verdict in ('usable', 'resumable')), v_target.time_zone
+    ) as d on d.claim_id = j.claim_id
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) IS 'Judges a page of a list, row by row, and says what the usable claims amount to now. Locks and writes nothing. Definer, because the service key reads no tables of the app, and because it may be told of claims of others.';
 
 CREATE FUNCTION export_engine.check_export_target() RETURNS trigger
     LANGUAGE plpgsql
@@ -612,6 +1301,92 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) IS 'Refuses a status or trigger that no run can have, and a reversed period: a typing mistake must not look like an empty history.';
+
+CREATE FUNCTION export_engine.check_hold_reason(p_reason text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_reason is null or char_length(btrim(p_reason)) not between 1 and 500 then
+    perform export_engine.refuse(
+      400, 'reason_required', 'A reason of 1 to 500 characters is needed.', 'Say why it is held: whoever wants to export reads it.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_hold_reason(p_reason text) IS 'Refuses a hold that says nothing to those whom it stops.';
+
+CREATE FUNCTION export_engine.check_lines(p_run public.export_runs, p_summary jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_told record;
+begin
+  select
+    count(*) as pages,
+    sum(cardinality(p.positions)) as claims,
+    sum(p.last_line - p.first_line + 1) as lines,
+    max(p.last_line) - min(p.first_line) + 1 as reach
+  into v_told
+  from public.export_run_pages as p
+  where p.run_id = p_run.id and p.fencing_token = p_run.fencing_token;
+  if v_told.pages > 0
+    and (v_told.claims, v_told.lines, v_told.reach)
+    is distinct from ((p_summary ->> 'claim_count')::bigint, (p_summary ->> 'line_count')::bigint, (p_summary ->> 'line_count')::integer) then
+    perform export_engine.refuse(
+      409, 'totals_mismatch',
+      format(
+        'The pages have %s claims on %s lines within %s; the file has %s claims on %s lines.',
+        v_told.claims, v_told.lines, v_told.reach, p_summary ->> 'claim_count', p_summary ->> 'line_count'
+      ),
+      'Render the run again from its frozen claims.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_lines(p_run public.export_runs, p_summary jsonb) IS 'I4: the pages account for every claim and every line of the file, without a gap. Passes when the worker told no lines.';
+
+CREATE FUNCTION export_engine.check_not_held(p_organization_id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_hold public.export_holds := export_engine.standing_hold(p_organization_id);
+begin
+  if v_hold.id is not null then
+    -- The hint is the reason as the admin wrote it, and nothing else: the functions hand it to the caller.
+    perform export_engine.refuse(
+      409, 'organization_held', format('%s has put the exports of this organisation on hold.', v_hold.held_by), v_hold.reason
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_not_held(p_organization_id uuid) IS 'Refuses while the organisation is on hold; the hint of the refusal is the reason of the hold. Certain only under the lock row.';
+
+CREATE FUNCTION export_engine.check_outcomes(p_vouchers jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if exists (
+    select
+    from jsonb_array_elements(p_vouchers) as v
+    where
+      jsonb_typeof(v.value -> 'outcome') is distinct from 'string'
+      or v.value ->> 'outcome' not in ('imported', 'booked', 'refused')
+  ) then
+    perform export_engine.refuse(
+      400, 'unknown_outcome', 'Each voucher of the list is imported, booked or refused.', 'Give each voucher one of them as its outcome.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_outcomes(p_vouchers jsonb) IS 'Refuses a list in which a voucher has no outcome, or one that is none.';
 
 CREATE FUNCTION export_engine.check_period(p_period_from date, p_period_to date) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -670,6 +1445,181 @@ $$;
 
 COMMENT ON FUNCTION export_engine.check_reversible(p_run public.export_runs) IS 'Refuses to reverse a run that has no vouchers of ours in the books. Asked before anything is done, because a refusal would undo it.';
 
+CREATE FUNCTION export_engine.check_run_confirmable(p_run public.export_runs) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_run.status <> 'completed' then
+    perform export_engine.refuse(
+      409, 'illegal_transition', format('A run that is %s has no file to confirm.', p_run.status), 'Only a completed run is confirmed.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_run_confirmable(p_run public.export_runs) IS 'Refuses to confirm a run that has no file.';
+
+CREATE FUNCTION export_engine.check_run_file(p_run public.export_runs) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_object jsonb;
+begin
+  if p_run.file_path is null then
+    -- What was exported by hand may have no file of ours.
+    return case when p_run.origin = 'manual' then '[]' else jsonb_build_array(export_engine.finding(
+      'file_missing', format('Run %s is completed and names no file.', p_run.run_number), export_engine.run_about(p_run)
+    )) end;
+  end if;
+  if not (
+    starts_with(p_run.file_path, format('%s/%s/%s.', p_run.organization_id, p_run.id, p_run.file_sha256))
+    or (
+      p_run.origin = 'manual'
+      and starts_with(p_run.file_path, p_run.organization_id || '/')
+      and position(p_run.file_sha256 in p_run.file_path) > 0
+    )
+  ) then
+    return jsonb_build_array(export_engine.finding(
+      'file_path_wrong', format('The path of run %s is not made of organisation, run and hash.', p_run.run_number),
+      export_engine.run_about(p_run) || jsonb_build_object('object', p_run.file_path)
+    ));
+  end if;
+  select to_jsonb(o) into v_object
+  from storage.objects as o
+  where o.bucket_id = 'exports' and o.name = p_run.file_path;
+  if v_object is null then
+    return jsonb_build_array(export_engine.finding(
+      'file_missing', format('The file of run %s is not in the bucket.', p_run.run_number),
+      export_engine.run_about(p_run) || jsonb_build_object('object', p_run.file_path)
+    ));
+  end if;
+  -- Older storage servers keep no metadata of ours; the bytes tell.
+  if (v_object -> 'metadata' ->> 'size')::bigint <> p_run.file_size
+    or v_object -> 'user_metadata' ->> 'sha256' <> p_run.file_sha256 then
+    return jsonb_build_array(export_engine.finding(
+      'file_altered', format('The file of run %s has another size or hash than the run says.', p_run.run_number),
+      export_engine.run_about(p_run) || jsonb_build_object('object', p_run.file_path)
+    ));
+  end if;
+  return '[]';
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_run_file(p_run public.export_runs) IS 'I2: the file of a completed run lies in the bucket under the path that its content gives it, with that size and hash. Looks at what storage says of the object; the bytes are read in the phase files.';
+
+CREATE FUNCTION export_engine.check_run_may_go(p_run public.export_runs, p_confirmation text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_kept_until date := export_engine.retention_ends(p_run.organization_id, p_run.export_date);
+  v_expected text := (
+    select format('%s %s', o.name, p_run.run_number) from public.organizations as o where o.id = p_run.organization_id
+  );
+begin
+  if p_run.status not in ('completed', 'failed', 'voided') then
+    perform export_engine.refuse(
+      409, 'run_unfinished', format('The run is %s.', p_run.status), 'Wait until it is completed, failed or voided.'
+    );
+  end if;
+  if export_engine.is_test_database() then
+    return;
+  end if;
+  if (clock_timestamp() at time zone p_run.time_zone)::date <= v_kept_until then
+    perform export_engine.refuse(
+      403, 'retention_not_over', format('Run %s is kept until %s.', p_run.run_number, v_kept_until),
+      'Wait until then; delete_export_run hides it from the lists.'
+    );
+  end if;
+  if p_run.deleted_at is null then
+    perform export_engine.refuse(
+      409, 'run_not_hidden', 'The run still stands in the lists.', 'Take it out of the lists first, with delete_export_run.'
+    );
+  end if;
+  if exists (
+    select
+    from export_engine.entered_claims as e
+    cross join lateral export_engine.claim_facts(array[e.claim_id]) as f
+    where e.run_id = p_run.id and f.is_approved
+  ) then
+    perform export_engine.refuse(
+      409, 'claims_still_approved', 'Claims of this run are still approved in the app, and would be exported again as new.',
+      'Close or remove them in the app first.'
+    );
+  end if;
+  if p_confirmation is distinct from v_expected then
+    perform export_engine.refuse(
+      403, 'deletion_not_confirmed', 'A run is deleted for good only when the confirmation names organisation and run.',
+      format('Confirm with: %s', v_expected)
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_run_may_go(p_run public.export_runs, p_confirmation text) IS 'The law of deleting for good: finished, its retention over, out of the lists, none of its claims still approved, and confirmed by name and number. In a test database any finished run.';
+
+CREATE FUNCTION export_engine.check_run_sums(p_run public.export_runs, p_sums jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_findings jsonb := '[]';
+begin
+  -- Also while claims join it: they join behind what was read, together with the run's figures.
+  if not coalesce(
+    (p_sums ->> 'members')::integer = p_run.reserved_count
+    and coalesce((p_sums ->> 'position')::integer, 0) = p_run.reserved_count
+    and export_engine.same_totals(p_sums -> 'totals', p_run.reserved_totals),
+    false
+  ) then
+    v_findings := v_findings || export_engine.finding(
+      'run_members_mismatch',
+      format(
+        'Run %s reserved %s claims, %s; its members are %s, %s.', p_run.run_number, p_run.reserved_count, p_run.reserved_totals,
+        p_sums ->> 'members', p_sums -> 'totals'
+      ),
+      export_engine.run_about(p_run)
+    );
+  end if;
+  if not (p_sums ->> 'is_completed')::boolean then
+    return v_findings;
+  end if;
+  if not coalesce(
+    (p_sums ->> 'left_out_count')::integer = p_run.left_out_count
+    and export_engine.same_totals(p_sums -> 'left_out_totals', p_run.left_out_totals),
+    false
+  ) then
+    v_findings := v_findings || export_engine.finding(
+      'run_members_mismatch',
+      format(
+        'Run %s left %s claims out, %s; of its members %s are, %s.', p_run.run_number, p_run.left_out_count, p_run.left_out_totals,
+        p_sums ->> 'left_out_count', p_sums -> 'left_out_totals'
+      ),
+      export_engine.run_about(p_run)
+    );
+  end if;
+  if not coalesce(
+    (p_sums ->> 'kept_count')::integer = p_run.claim_count
+    and export_engine.same_totals(p_sums -> 'kept_totals', p_run.totals),
+    false
+  ) then
+    v_findings := v_findings || export_engine.finding(
+      'run_totals_mismatch',
+      format(
+        'The file of run %s has %s claims, %s; its members come to %s, %s.', p_run.run_number, p_run.claim_count, p_run.totals,
+        p_sums ->> 'kept_count', p_sums -> 'kept_totals'
+      ),
+      export_engine.run_about(p_run)
+    );
+  end if;
+  return v_findings;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_run_sums(p_run public.export_runs, p_sums jsonb) IS 'I4: what the pages of a run''s members came to, against what the run says. Refused vouchers still count: they were in the file.';
+
 CREATE FUNCTION export_engine.check_stored_file(p_run public.export_runs, p_file jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -699,6 +1649,39 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.check_stored_file(p_run public.export_runs, p_file jsonb) IS 'A run counts as exported only when its file lies in the bucket, under the one path that its content gives it.';
+
+CREATE FUNCTION export_engine.check_stored_list(p_run public.export_runs, p_file jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if coalesce(p_file ->> 'path', '') not in (
+    format('%s/backfill/%s.csv', p_run.organization_id, p_file ->> 'sha256'),
+    format('%s/backfill/%s.xlsx', p_run.organization_id, p_file ->> 'sha256')
+  ) or p_run.request_fingerprint is distinct from export_engine.backfill_fingerprint(
+    p_run.target, p_file ->> 'sha256', p_run.export_date, p_run.manual_file_name
+  ) then
+    perform export_engine.refuse(
+      409, 'file_path_mismatch', 'The path of a list is made of organisation and content hash, and the run was begun from it.',
+      format('Store it as %s/backfill/<sha256>.csv or .xlsx', p_run.organization_id)
+    );
+  end if;
+  if not exists (
+    select
+    from storage.objects as o
+    where
+      o.bucket_id = 'exports'
+      and o.name = p_file ->> 'path'
+      and coalesce((o.metadata ->> 'size')::bigint = (p_file ->> 'size')::bigint, true)
+  ) then
+    perform export_engine.refuse(
+      409, 'file_not_stored', 'The file of the run is not in the bucket, or has another size.', 'Upload it first, then complete the run.'
+    );
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.check_stored_list(p_run public.export_runs, p_file jsonb) IS 'A manual run is completed with the list that it was begun from, which lies in the bucket under the path that its content gives it.';
 
 CREATE FUNCTION export_engine.check_totals(p_run public.export_runs, p_summary jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -963,6 +1946,66 @@ $$;
 
 COMMENT ON FUNCTION export_engine.close_for_writing() IS 'Takes the mark of open_for_writing back, so that a later statement of the same transaction is not trusted.';
 
+CREATE FUNCTION export_engine.comparable_document(p_claim_id uuid, p_document jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when (select e.id from public.export_erasures as e where e.claim_id = p_claim_id limit 1) is null then p_document
+    else export_engine.erased_document(p_document)
+  end;
+$$;
+
+COMMENT ON FUNCTION export_engine.comparable_document(p_claim_id uuid, p_document jsonb) IS 'What was frozen, in the form that the claim of now is compared with: without the texts that were erased since.';
+
+CREATE FUNCTION export_engine.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  perform export_engine.wait_for_lock_row(p_run_id);
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  if v_run.status = 'completed' and v_run.fencing_token = p_fencing_token then
+    return jsonb_build_object('run', export_engine.run_json(v_run));
+  end if;
+  v_run := export_engine.hold_backfill(p_run_id, p_fencing_token);
+  if v_run.reserved_count = 0 or v_run.reserved_count is distinct from p_expected_count then
+    perform export_engine.refuse(
+      409, 'backfill_count_mismatch',
+      format('The run holds %s claims; the list gave it %s.', v_run.reserved_count, p_expected_count),
+      'Fail the run and begin again: claims or numbers changed meanwhile.'
+    );
+  end if;
+  perform export_engine.check_stored_list(v_run, p_file);
+  v_run := export_engine.seal_run(v_run);
+  -- The pages left their sums on the run, and each claim has a voucher of its own.
+  update public.export_runs
+  set
+    status = 'completed',
+    claim_count = reserved_count,
+    voucher_count = reserved_count,
+    totals = reserved_totals,
+    file_path = p_file ->> 'path',
+    file_name = p_file ->> 'name',
+    file_sha256 = p_file ->> 'sha256',
+    file_size = (p_file ->> 'size')::bigint,
+    content_type = p_file ->> 'content_type'
+  where id = v_run.id
+  returning * into v_run;
+  perform export_engine.record_event_by(
+    v_run, 'completed', v_run.triggered_by_name,
+    jsonb_build_object('claims', v_run.claim_count, 'totals', v_run.totals, 'sha256', v_run.file_sha256)
+  );
+  perform export_engine.free_lock(v_run);
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run));
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) IS 'Last step of a manual run: compares the number of claims, writes the list as its file, counts and totals, and frees the lock. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1003,6 +2046,9 @@ begin
     perform export_engine.refuse(422, 'all_claims_left_out', 'No claim could be exported.', 'Fail the run with the reasons.');
   end if;
   perform export_engine.check_totals(v_run, p_summary);
+  perform export_engine.record_lines(v_run, p_summary -> 'lines');
+  perform export_engine.check_lines(v_run, p_summary);
+  perform export_engine.check_breakdown(p_summary);
   perform export_engine.check_stored_file(v_run, p_file);
 
   update public.export_runs
@@ -1012,6 +2058,7 @@ begin
     voucher_count = (p_summary ->> 'voucher_count')::integer,
     line_count = (p_summary ->> 'line_count')::integer,
     totals = p_summary -> 'totals',
+    breakdown = nullif(p_summary -> 'breakdown', 'null'),
     renderer_version = p_summary ->> 'renderer_version',
     layout = p_summary -> 'layout',
     file_path = p_file ->> 'path',
@@ -1034,7 +2081,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) IS 'Last step of an export: the database compares counts and totals, writes file and state, releases what was left out and frees the lock. Completed already with this hash: says so again. Definer, because no API role may write the tables.';
+COMMENT ON FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) IS 'Last step of an export: the database compares counts, totals, lines and accounts, writes file and state, releases what was left out and frees the lock. Completed already with this hash: says so again. Definer, because no API role may write the tables.';
 
 CREATE FUNCTION export_engine.complete_without_file(p_run public.export_runs, p_claim_ids uuid[]) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -1128,43 +2175,60 @@ $$;
 
 COMMENT ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) IS 'Records what the accounting system made of a run or of single vouchers. Saying the same again records nothing. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_run_for_caller(p_run_id, array['accountant', 'admin']);
+  v_actor text := export_engine.actor_name(v_run.organization_id, p_actor);
+  v_group record;
+  v_news integer;
+  v_recorded integer := 0;
+begin
+  -- The list as a whole, before it is looked at by outcome: a voucher has one outcome.
+  perform export_engine.check_vouchers(p_vouchers);
+  perform export_engine.check_outcomes(p_vouchers);
+  perform export_engine.check_run_confirmable(v_run);
+  perform export_engine.open_for_writing();
+  for v_group in
+    select v.value ->> 'outcome' as outcome, jsonb_agg(v.value) as vouchers
+    from jsonb_array_elements(p_vouchers) as v
+    group by 1
+    order by 1
+  loop
+    if p_dry_run then
+      perform export_engine.check_confirmable(v_run, v_group.outcome, v_group.vouchers);
+      select count(*) into v_news from export_engine.news_of_vouchers(v_run, v_group.outcome, v_group.vouchers);
+    else
+      v_news := export_engine.confirm_vouchers(v_run, v_group.outcome, v_group.vouchers, v_actor);
+      if v_news > 0 then
+        perform export_engine.record_event_of(
+          v_run, 'confirmed', v_actor, jsonb_build_object('outcome', v_group.outcome, 'vouchers', v_news)
+        );
+      end if;
+    end if;
+    v_recorded := v_recorded + v_news;
+  end loop;
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'recorded', v_recorded);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) IS 'Records the outcome that each voucher of a list has, all or none. A dry run checks the same and tells how many would be news. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.confirm_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb, p_actor text) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
-  v_wrong text;
   v_count integer;
 begin
   perform export_engine.check_vouchers(p_vouchers);
-  select string_agg(w.voucher_number::text, ', ' order by w.voucher_number) into v_wrong
-  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
-  where w.member_outcome is null;
-  if v_wrong is not null then
-    perform export_engine.refuse(
-      422, 'vouchers_not_in_run', format('Not in the file of this run: %s.', left(v_wrong, 200)), 'Check run and voucher numbers.'
-    );
-  end if;
-  select string_agg(w.voucher_number::text, ', ' order by w.voucher_number) into v_wrong
-  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
-  where
-    -- Booked by itself, or with its whole run.
-    (p_outcome = 'refused' and w.member_outcome = 'included' and 'booked' in (w.latest, export_engine.run_confirmation(p_run.id)))
-    or (p_outcome <> 'refused' and w.member_outcome = 'refused');
-  if v_wrong is not null then
-    perform export_engine.refuse(
-      409, 'voucher_is_settled', format('Already booked, or refused and set free: %s.', left(v_wrong, 200)),
-      'What is booked is taken back by reversing the run; what was refused may be in another run by now.'
-    );
-  end if;
+  perform export_engine.check_confirmable(p_run, p_outcome, p_vouchers);
   insert into public.export_confirmations (run_id, organization_id, voucher_number, outcome, external_number, note, actor_id, actor)
-  select p_run.id, p_run.organization_id, w.voucher_number, p_outcome, coalesce(w.external_number, w.latest_external_number), w.note, (select auth.uid()), p_actor
-  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
-  -- Saying the same again adds nothing, unless something else was said meanwhile.
-  where
-    w.latest is distinct from p_outcome
-    or (w.is_overruled and p_outcome <> 'refused')
-    or coalesce(w.external_number, w.latest_external_number) is distinct from w.latest_external_number;
+  select p_run.id, p_run.organization_id, n.voucher_number, p_outcome, n.external_number, n.note, (select auth.uid()), p_actor
+  from export_engine.news_of_vouchers(p_run, p_outcome, p_vouchers) as n;
   get diagnostics v_count = row_count;
   if p_outcome = 'refused' then
     perform export_engine.free_refused_vouchers(p_run, p_vouchers, p_actor);
@@ -1250,6 +2314,64 @@ $$;
 
 COMMENT ON FUNCTION export_engine.continue_export_release(p_run_id uuid) IS 'Lets the next page of claims of a failing or voided run go that no worker holds; again while released is false. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.continue_reconciliation(p_reconciliation_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := export_engine.hold_reconciliation(p_reconciliation_id);
+  v_files jsonb := '[]';
+begin
+  -- A statement each, so that each phase reads what is there now.
+  if v_row.phase = 'claims' then
+    v_row := export_engine.reconcile_claims_page(v_row);
+  elsif v_row.phase = 'runs' then
+    v_row := export_engine.reconcile_runs_page(v_row);
+  elsif v_row.phase = 'numbers' then
+    v_row := export_engine.reconcile_numbers_page(v_row);
+  elsif v_row.phase = 'objects' then
+    v_row := export_engine.reconcile_objects_page(v_row);
+  elsif v_row.phase = 'locks' then
+    v_row := export_engine.reconcile_locks(v_row);
+  elsif v_row.phase = 'files' then
+    v_files := export_engine.files_to_read(v_row);
+    if v_files = '[]' then
+      v_row := export_engine.next_phase(v_row, 'done');
+    end if;
+  end if;
+  if v_row.finished_at is null then
+    perform export_engine.keep_reconciliation(v_row);
+  end if;
+  return (
+    select export_engine.reconciliation_json(r) || jsonb_build_object('files', v_files)
+    from public.export_reconciliations as r
+    where r.id = p_reconciliation_id
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.continue_reconciliation(p_reconciliation_id uuid) IS 'Does one page of a reconciliation, at most a page of members, and says how far it is; in the phase files it names those to be read. Again until finished_at is set. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.count_classes(p_judged jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_object_agg(c.class, jsonb_build_object('count', c.claims, 'amounts', c.amounts)),
+    '{}'::jsonb
+  )
+  from (
+    select
+      s.class,
+      sum(s.claims) as claims,
+      coalesce(jsonb_object_agg(s.currency, s.amount::text) filter (where s.currency is not null), '{}') as amounts
+    from jsonb_to_recordset(p_judged) as s (class text, currency text, claims bigint, amount numeric)
+    group by s.class
+  ) as c;
+$$;
+
+COMMENT ON FUNCTION export_engine.count_classes(p_judged jsonb) IS 'Counts and amounts by class, of [{"class": ..., "currency": ..., "claims": ..., "amount": ...}].';
+
 CREATE FUNCTION export_engine.create_export_lock() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1299,6 +2421,32 @@ $$;
 
 COMMENT ON FUNCTION export_engine.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) IS 'A pending run in a format, which determines the target. Its period is everything up to today. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.create_manual_run(p_target public.export_targets, p_exported_on date, p_file_name text, p_key text, p_fingerprint text, p_actor text) RETURNS public.export_runs
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  insert into public.export_runs (
+    organization_id, run_number, origin, trigger, triggered_by_name, target, format, period_to, time_zone, cut_off, export_date,
+    idempotency_key, request_fingerprint, configuration, manual_file_name
+  )
+  values (
+    p_target.organization_id, export_engine.take_numbers(p_target.organization_id, 'run_number', 1), 'manual', 'cli', p_actor,
+    p_target.target, p_target.format, p_exported_on, p_target.time_zone, clock_timestamp(), p_exported_on,
+    p_key, p_fingerprint, export_engine.freeze_configuration(p_target, null), p_file_name
+  )
+  returning * into v_run;
+  perform export_engine.record_event_by(
+    v_run, 'created', p_actor, jsonb_build_object('run_number', v_run.run_number, 'manual_file_name', p_file_name)
+  );
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.create_manual_run(p_target public.export_targets, p_exported_on date, p_file_name text, p_key text, p_fingerprint text, p_actor text) IS 'A pending run for what was exported by hand on a day, with the name of the file that was made then.';
+
 CREATE FUNCTION export_engine.create_reversal(p_run public.export_runs, p_actor_id uuid, p_actor text, p_reason text) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1326,44 +2474,6 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.create_reversal(p_run public.export_runs, p_actor_id uuid, p_actor text, p_reason text) IS 'A pending run that takes another one back, under the configuration that the other was rendered with.';
-
-CREATE TABLE public.export_targets (
-    organization_id uuid NOT NULL,
-    target text NOT NULL,
-    format text NOT NULL,
-    is_enabled boolean DEFAULT true NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    layout jsonb,
-    on_problem text DEFAULT 'leave_out'::text NOT NULL,
-    delivery text DEFAULT 'file'::text NOT NULL,
-    time_zone text DEFAULT 'Europe/Oslo'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT export_targets_delivery_check CHECK ((delivery = 'file'::text)),
-    CONSTRAINT export_targets_format_check CHECK ((format ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
-    CONSTRAINT export_targets_layout_check CHECK (((layout IS NULL) OR ((jsonb_typeof(layout) = 'object'::text) AND (octet_length((layout)::text) <= 200000)))),
-    CONSTRAINT export_targets_on_problem_check CHECK ((on_problem = ANY (ARRAY['leave_out'::text, 'refuse_run'::text]))),
-    CONSTRAINT export_targets_settings_check CHECK (((jsonb_typeof(settings) = 'object'::text) AND (octet_length((settings)::text) <= 100000))),
-    CONSTRAINT export_targets_target_check CHECK ((target ~ '^[a-z][a-z0-9_]{0,39}$'::text))
-);
-
-COMMENT ON TABLE public.export_targets IS 'Per organisation: the accounting system, the file format, and what the accountant decided. Edits reach the next run; runs that have begun keep what was frozen into them.';
-
-COMMENT ON COLUMN public.export_targets.target IS 'Accounting system, for example xledger or dynamics.';
-
-COMMENT ON COLUMN public.export_targets.format IS 'File format of that target, for example xledger_gl02b. The format determines the target.';
-
-COMMENT ON COLUMN public.export_targets.is_enabled IS 'False: nothing is exported to this target; triggers are told so.';
-
-COMMENT ON COLUMN public.export_targets.settings IS 'What the accounting system was set up with: entity code, voucher type and the like.';
-
-COMMENT ON COLUMN public.export_targets.layout IS 'Column layout of this organisation; null for the one that ships with the format.';
-
-COMMENT ON COLUMN public.export_targets.on_problem IS 'Whether a claim that cannot be exported is left out or stops the run.';
-
-COMMENT ON COLUMN public.export_targets.delivery IS 'How the vouchers get there: file = a file that the accountant imports.';
-
-COMMENT ON COLUMN public.export_targets.time_zone IS 'Days of a period and the export date are those of this time zone.';
 
 CREATE FUNCTION export_engine.create_run(p_target public.export_targets, p_origin text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cut_off timestamp with time zone, p_idempotency_key text, p_request_fingerprint text, p_configuration jsonb) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -1469,6 +2579,50 @@ $$;
 
 COMMENT ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) IS 'What differs between a frozen claim and the claim of now: each top-level field, and each line by its number, with what it was and what it is. A line that came or went has null on the other side.';
 
+CREATE FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- The day of an approval that was repeated is no change of the claim.
+  select export_engine.comparable_document(p_claim_id, p_document) - 'approved_on';
+$$;
+
+COMMENT ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) IS 'What was frozen of a claim, as the list of changed claims compares it with the claim of now: without the day of approval, and without the texts that were erased since.';
+
+CREATE FUNCTION export_engine.doubled_numbers(p_organization_id uuid, p_numbers bigint[]) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(
+      export_engine.finding(
+        'voucher_number_doubled', format('Voucher %s was given by %s runs.', d.voucher_number, d.runs),
+        jsonb_build_object('number', d.voucher_number)
+      )
+      order by d.voucher_number
+    ),
+    '[]'
+  )
+  from (
+    select m.voucher_number, count(distinct m.run_id) as runs
+    from public.export_run_claims as m
+    where
+      m.organization_id = p_organization_id
+      and m.voucher_number between p_numbers[1] and p_numbers[cardinality(p_numbers)]
+      and m.voucher_number = any (
+        -- Most pages have none: what stands once in the page, and is not its last, needs no look.
+        select n.number
+        from unnest(p_numbers) as n (number)
+        group by n.number
+        having count(*) > 1 or n.number = p_numbers[cardinality(p_numbers)]
+      )
+    group by m.voucher_number
+    having count(distinct m.run_id) > 1
+  ) as d;
+$$;
+
+COMMENT ON FUNCTION export_engine.doubled_numbers(p_organization_id uuid, p_numbers bigint[]) IS 'Findings for voucher numbers that more than one run gave. A voucher of several claims has its number several times in one run.';
+
 CREATE FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) RETURNS TABLE(claim_id uuid, approved_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -1487,6 +2641,176 @@ CREATE FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved
 $$;
 
 COMMENT ON FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) IS 'Seam: the next approved claims of an organisation that are in no run, in a stable order, after a position. Locks nothing.';
+
+CREATE FUNCTION export_engine.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_claim_ids uuid[] := array(select distinct c.id from unnest(p_claim_ids) as c (id) where c.id is not null);
+  v_actor text;
+  v_locked integer;
+  v_refused integer;
+  v_named text;
+  v_erased uuid[];
+begin
+  perform export_engine.require_role(p_organization_id, array['admin']);
+  v_actor := export_engine.actor_name(p_organization_id, p_actor);
+  if p_reason is null or char_length(btrim(p_reason)) not between 1 and 500 then
+    perform export_engine.refuse(400, 'reason_required', 'A reason of 1 to 500 characters is needed.', 'Say why, without a name.');
+  end if;
+  if cardinality(v_claim_ids) not between 1 and export_engine.page_size() then
+    perform export_engine.refuse(
+      400, 'erasure_out_of_range', format('Erase 1 to %s claims at a time.', export_engine.page_size()), 'Send the others afterwards.'
+    );
+  end if;
+
+  -- The lock row before the claims, here as everywhere: no run takes them, or lets them go, meanwhile.
+  perform 1 from public.export_locks as l where l.organization_id = p_organization_id for update;
+  select count(*) into v_locked from export_engine.lock_claims_to_erase(p_organization_id, v_claim_ids);
+  if v_locked < cardinality(v_claim_ids) then
+    perform export_engine.refuse(404, 'claim_not_found', 'One of the claims is not there.', 'Check the claim ids.');
+  end if;
+  -- In a statement of its own, which sees what was committed before the locks were given.
+  select count(*), string_agg(format('%s (%s)', judged.claim_number, judged.why), ', ' order by judged.claim_number)
+    filter (where judged.place <= 20)
+  into v_refused, v_named
+  from (
+    select c.claim_number, w.why, row_number() over (order by c.claim_number) as place
+    from export_engine.lock_claims_to_erase(p_organization_id, v_claim_ids) as c
+    cross join lateral export_engine.why_not_erasable(c.claim_id, c.is_closed) as w (why)
+    where w.why is not null
+  ) as judged;
+  if v_refused > 0 then
+    perform export_engine.refuse(
+      422, 'claims_not_erasable', format('%s claims still need their texts: %s.', v_refused, v_named),
+      'Export them first, or close them. Nothing was erased.'
+    );
+  end if;
+
+  v_erased := array(select e.id from export_engine.overwrite_claimants(v_claim_ids) as e (id));
+  perform export_engine.open_for_writing();
+  insert into public.export_erasures (organization_id, claim_id, actor_id, actor, reason)
+  select p_organization_id, e.id, (select auth.uid()), v_actor, btrim(p_reason)
+  from unnest(v_erased) as e (id);
+  perform export_engine.close_for_writing();
+  return jsonb_build_object(
+    'erased', cardinality(v_erased), 'already_erased', cardinality(v_claim_ids) - cardinality(v_erased)
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) IS 'Takes the claimant''s personal data out of claims that are finally exported or closed, all of the named ones or none; again: changes nothing. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.erased_document(p_document jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select p_document || jsonb_build_object(
+    'claimant', jsonb_build_object('name', export_engine.erased_text(), 'number', null),
+    'purpose', export_engine.erased_text(),
+    'lines', (
+      select coalesce(
+        jsonb_agg(l.line || jsonb_build_object('description', export_engine.erased_text()) order by l.place), '[]'::jsonb
+      )
+      from jsonb_array_elements(p_document -> 'lines') with ordinality as l (line, place)
+    )
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.erased_document(p_document jsonb) IS 'Seam: a claim''s document as claim_documents gives it after overwrite_claimants. Compare an erased claim with this form of what was frozen, and its erasure is no change.';
+
+CREATE FUNCTION export_engine.erased_text() RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN 'erased'::text;
+
+COMMENT ON FUNCTION export_engine.erased_text() IS 'Stands where a name or a free text was.';
+
+CREATE TABLE public.export_number_gaps (
+    id bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    name text NOT NULL,
+    first_number bigint NOT NULL,
+    last_number bigint NOT NULL,
+    reason text NOT NULL,
+    actor text NOT NULL,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT export_number_gaps_actor_check CHECK (((char_length(actor) >= 1) AND (char_length(actor) <= 200))),
+    CONSTRAINT export_number_gaps_name_check CHECK ((name = ANY (ARRAY['run_number'::text, 'voucher_number'::text]))),
+    CONSTRAINT export_number_gaps_numbers_check CHECK (((first_number >= 1) AND (first_number <= last_number))),
+    CONSTRAINT export_number_gaps_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500)))
+);
+
+COMMENT ON TABLE public.export_number_gaps IS 'Run numbers and voucher numbers that were never given, and why. Append-only. Reconciliation takes every other number without a row for a loss.';
+
+COMMENT ON COLUMN public.export_number_gaps.name IS 'Which series: run_number or voucher_number.';
+
+CREATE FUNCTION export_engine.explain_number_gap(p_organization_id uuid, p_name text, p_first_number bigint, p_last_number bigint, p_reason text, p_actor text) RETURNS public.export_number_gaps
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_gap public.export_number_gaps;
+begin
+  if p_reason is null or char_length(btrim(p_reason)) not between 1 and 500 then
+    perform export_engine.refuse(400, 'reason_required', 'A reason of 1 to 500 characters is needed.', 'Say why nobody has these numbers.');
+  end if;
+  if p_actor is null or char_length(btrim(p_actor)) not between 1 and 200 then
+    perform export_engine.refuse(400, 'actor_required', 'A name of 1 to 200 characters is needed.', 'Say who does this.');
+  end if;
+  -- Numbers that will be given are not explained in advance: one that is lost later must be found.
+  if not coalesce(
+    p_first_number between 1 and p_last_number
+    and p_last_number <= (
+      select c.last_value from public.export_counters as c where c.organization_id = p_organization_id and c.name = p_name
+    ),
+    false
+  ) then
+    perform export_engine.refuse(
+      400, 'invalid_number_gap', 'A gap is from a first to a last number, of run_number or voucher_number, up to the counter''s last value.',
+      'Take the numbers from the finding.'
+    );
+  end if;
+  perform export_engine.open_for_writing();
+  insert into public.export_number_gaps (organization_id, name, first_number, last_number, reason, actor)
+  values (p_organization_id, p_name, p_first_number, p_last_number, btrim(p_reason), btrim(p_actor))
+  returning * into v_gap;
+  perform export_engine.close_for_writing();
+  return v_gap;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.explain_number_gap(p_organization_id uuid, p_name text, p_first_number bigint, p_last_number bigint, p_reason text, p_actor text) IS 'Records why nobody has these numbers. Invoker, so that only the database owner can.';
+
+CREATE FUNCTION export_engine.explained_numbers(p_organization_id uuid, p_name text) RETURNS int8multirange
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_explained int8multirange;
+begin
+  select coalesce(range_agg(int8range(g.first_number, g.last_number, '[]')), '{}') into v_explained
+  from public.export_number_gaps as g
+  where g.organization_id = p_organization_id and g.name = p_name;
+  -- Runs that went for good after their retention left a row with their numbers. That table is made by a later migration.
+  if to_regclass('public.export_deleted_runs') is not null then
+    select v_explained + coalesce(
+      case p_name
+        when 'run_number' then range_agg(int8range(d.run_number, d.run_number, '[]'))
+        else range_agg(d.voucher_numbers)
+      end,
+      '{}'
+    )
+    into v_explained
+    from public.export_deleted_runs as d
+    where d.organization_id = p_organization_id;
+  end if;
+  return v_explained;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.explained_numbers(p_organization_id uuid, p_name text) IS 'Numbers of a series that no row has and that are no loss: a counter was raised by hand, somebody explained a gap, or their run was deleted for good.';
 
 CREATE FUNCTION export_engine.fail_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb, p_left_out jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1570,6 +2894,33 @@ $$;
 
 COMMENT ON FUNCTION export_engine.failure_answer(p_run public.export_runs) IS 'How a run failed, and which completed run took its scope before: a second tap over claims that cannot be exported must not hide that the first one succeeded.';
 
+CREATE FUNCTION export_engine.files_to_read(p_row public.export_reconciliations) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(jsonb_build_object('run_id', f.id, 'path', f.file_path, 'size', f.file_size) order by f.run_number), '[]'::jsonb
+  )
+  from (
+    select r.id, r.run_number, r.file_path, r.file_size
+    from public.export_runs as r
+    where
+      r.organization_id = p_row.organization_id
+      and r.run_number > coalesce((p_row.cursor ->> 'run_number')::bigint, 0)
+      and r.run_number <= p_row.last_run_number
+      and r.completed_at >= p_row.files_since
+      and r.file_path is not null
+      and r.period_to >= coalesce(p_row.period_from, '-infinity')
+      and coalesce(r.period_from, '-infinity') <= coalesce(p_row.period_to, 'infinity')
+      -- One that is gone was found missing already.
+      and exists (select from storage.objects as o where o.bucket_id = 'exports' and o.name = r.file_path)
+    order by r.run_number
+    limit 20
+  ) as f;
+$$;
+
+COMMENT ON FUNCTION export_engine.files_to_read(p_row public.export_reconciliations) IS 'The next files whose bytes are to be read, in order of their runs. The hashes are not told: they are compared here.';
+
 CREATE FUNCTION export_engine.find_stalled_export_runs(p_limit integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1592,7 +2943,15 @@ begin
       from public.export_runs as r
       left join public.export_locks as l on l.run_id = r.id
       where
-        (r.status = 'processing' and l.expires_at <= clock_timestamp())
+        (
+          r.status = 'processing'
+          and l.expires_at <= clock_timestamp()
+          and not exists (
+            select
+            from public.export_holds as h
+            where h.organization_id = r.organization_id and h.claim_id is null and h.lifted_at is null
+          )
+        )
         or (r.status in ('releasing', 'voiding') and coalesce(l.expires_at <= clock_timestamp(), true))
       order by silent_since
       limit p_limit
@@ -1601,7 +2960,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.find_stalled_export_runs(p_limit integer) IS 'Runs that can be continued now, the longest silent first: nobody works on them, and no person is asked. Definer, because the sweep looks across organisations.';
+COMMENT ON FUNCTION export_engine.find_stalled_export_runs(p_limit integer) IS 'Runs that can be continued now, the longest silent first: nobody works on them, no person is asked, and no hold stops them. Definer, because the sweep looks across organisations.';
 
 CREATE FUNCTION export_engine.find_target(p_organization_id uuid, p_target text) RETURNS public.export_targets
     LANGUAGE plpgsql STABLE
@@ -1640,6 +2999,20 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.find_target(p_organization_id uuid, p_target text) IS 'The named target of an organisation, or its only enabled one when none is named.';
+
+CREATE FUNCTION export_engine.finding_is_red(p_code text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN (p_code <> ALL (ARRAY['orphan_object'::text, 'file_not_read'::text, 'lease_over'::text, 'run_parked'::text, 'run_in_doubt'::text, 'run_pending'::text]));
+
+COMMENT ON FUNCTION export_engine.finding_is_red(p_code text) IS 'Whether a finding is about money or trust. The others ask for tidying up, or for waiting.';
+
+CREATE FUNCTION export_engine.finding(p_code text, p_sentence text, p_about jsonb DEFAULT '{}'::jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN (jsonb_build_object('code', p_code, 'is_red', export_engine.finding_is_red(p_code), 'sentence', p_sentence) || jsonb_strip_nulls(p_about));
+
+COMMENT ON FUNCTION export_engine.finding(p_code text, p_sentence text, p_about jsonb) IS 'One finding. About: run_id, run_number, claim_id, claim_number, number, object, as far as they are known.';
 
 CREATE FUNCTION export_engine.finish_failure(p_run public.export_runs) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -1693,6 +3066,15 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.finish_void(p_run public.export_runs) IS 'One step of a void: holds and releases a page of members; after the last one the run is voided.';
+
+CREATE FUNCTION export_engine.fiscal_year_end(p_organization_id uuid, p_day date) RETURNS date
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select make_date(extract(year from p_day)::integer, 12, 31);
+$$;
+
+COMMENT ON FUNCTION export_engine.fiscal_year_end(p_organization_id uuid, p_day date) IS 'Last day of the organisation''s fiscal year that a day belongs to: the calendar year. Replace it where years end otherwise.';
 
 CREATE FUNCTION export_engine.forget_old_key(p_organization_id uuid, p_idempotency_key text) RETURNS void
     LANGUAGE sql
@@ -1792,9 +3174,12 @@ CREATE FUNCTION export_engine.freeze_configuration(p_target public.export_target
             'account_code', r.account_code,
             'tax_code', r.tax_code,
             'dimensions', r.dimensions,
-            'subledger', r.subledger
+            'subledger', r.subledger,
+            'conditions', r.conditions,
+            'tax_percent', r.tax_percent::text,
+            'tax_account_code', r.tax_account_code
           )
-          order by r.side, r.expense_type
+          order by r.side, r.expense_type, r.conditions
         )
         from public.export_posting_rules as r
         where r.organization_id = p_target.organization_id and r.target = p_target.target
@@ -1805,6 +3190,49 @@ CREATE FUNCTION export_engine.freeze_configuration(p_target public.export_target
 $$;
 
 COMMENT ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) IS 'Everything that decides the bytes of a file except the claims: frozen into a run when it is created. The renderer version is that of the worker who began; the run itself records the one that rendered the stored bytes.';
+
+CREATE FUNCTION export_engine.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_run_as_admin(p_run_id, p_reason, p_actor);
+  v_reversal record;
+begin
+  if v_run.reverses_run_id is not null then
+    -- Without it the vouchers that it took back would count again.
+    perform export_engine.refuse(
+      409, 'run_is_reversal', 'This run takes another one back: both go together.', 'Delete the run that it takes back.'
+    );
+  end if;
+  for v_reversal in
+    select r.id, o.name || ' ' || r.run_number as confirmation
+    from public.export_runs as r
+    join public.organizations as o on o.id = r.organization_id
+    where r.reverses_run_id = v_run.id
+    order by r.run_number
+  loop
+    perform export_engine.remove_run(v_reversal.id, v_reversal.confirmation, p_reason, p_actor);
+  end loop;
+  perform export_engine.remove_run(v_run.id, coalesce(p_confirmation, ''), p_reason, p_actor);
+  perform export_engine.close_for_writing();
+  return (select to_jsonb(d) from public.export_deleted_runs as d where d.run_id = p_run_id);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) IS 'Deletes a run for good, with the runs that took it back: members, events, confirmations, the run. Invoker, so that only the database owner can. Its file stays in the bucket until it is deleted through the storage API.';
+
+CREATE FUNCTION export_engine.has_live_entry(p_claim_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- One look-up in the unique index of live entries.
+  select exists (
+    select from public.export_run_claims as m where m.claim_id = p_claim_id and m.kind = 'entry' and m.released_at is null
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.has_live_entry(p_claim_id uuid) IS 'True when the claim is in some run, or was in one that another took back.';
 
 CREATE FUNCTION export_engine.has_reversal(p_run_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
@@ -1825,6 +3253,24 @@ $$;
 
 COMMENT ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) IS 'Opaque text that names the last run of a page of history. It belongs to one organisation and one set of filters: p_scope.';
 
+CREATE FUNCTION export_engine.hold_backfill(p_run_id uuid, p_fencing_token bigint) RETURNS public.export_runs
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_processing_run(p_run_id, p_fencing_token);
+begin
+  if v_run.manual_file_name is null then
+    perform export_engine.refuse(
+      409, 'run_not_backfilled', 'This run was not begun from a list.', 'Begin one with begin_export_backfill.'
+    );
+  end if;
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.hold_backfill(p_run_id uuid, p_fencing_token bigint) IS 'hold_processing_run, for runs that were begun from a list.';
+
 CREATE FUNCTION export_engine.hold_before_claims(p_organization_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1837,6 +3283,135 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.hold_before_claims(p_organization_id uuid) IS 'Takes every lock that reserving will need beside the claims, before any claim is locked. The lock on the organisation''s row is the one that foreign keys take: it hinders no update that leaves its id alone.';
+
+CREATE FUNCTION export_engine.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_claim_ids uuid[] := array(select distinct c.claim_id from unnest(p_claim_ids) as c (claim_id));
+  v_unknown text;
+  v_organization_id uuid;
+  v_actor text;
+  v_count integer;
+  v_recorded integer := 0;
+  v_in_run uuid[];
+begin
+  if (select auth.uid()) is null then
+    perform export_engine.require_role(null, array['admin']);
+  end if;
+  perform export_engine.check_hold_reason(p_reason);
+  if cardinality(v_claim_ids) > export_engine.page_size() then
+    perform export_engine.refuse(
+      413, 'too_many_claims', format('At most %s claims can be held at once.', export_engine.page_size()), 'Hold them in pages.'
+    );
+  end if;
+  v_unknown := export_engine.unknown_claims(v_claim_ids);
+  if v_unknown is not null then
+    perform export_engine.refuse(404, 'claims_not_found', format('There are no such claims: %s.', v_unknown), 'Check the claim ids.');
+  end if;
+  for v_organization_id in
+    select distinct f.organization_id from export_engine.claim_facts(v_claim_ids) as f order by f.organization_id
+  loop
+    perform export_engine.require_role(v_organization_id, array['admin']);
+    v_actor := export_engine.actor_name(v_organization_id, p_actor);
+    perform export_engine.lock_organization(v_organization_id);
+    perform export_engine.open_for_writing();
+    -- A statement of its own, after the lock: what a run took meanwhile is seen.
+    insert into public.export_holds (organization_id, claim_id, cause, reason, held_by)
+    select f.organization_id, f.claim_id, 'by_hand', btrim(p_reason), v_actor
+    from export_engine.claim_facts(v_claim_ids) as f
+    where
+      f.organization_id = v_organization_id
+      and (select e.claim_id from export_engine.entered_claims as e where e.claim_id = f.claim_id limit 1) is null
+    on conflict (claim_id) where claim_id is not null and lifted_at is null do nothing;
+    get diagnostics v_count = row_count;
+    v_recorded := v_recorded + v_count;
+  end loop;
+  perform export_engine.close_for_writing();
+  v_in_run := array(
+    select c.claim_id
+    from unnest(v_claim_ids) as c (claim_id)
+    where (select e.claim_id from export_engine.entered_claims as e where e.claim_id = c.claim_id limit 1) is not null
+    order by c.claim_id
+  );
+  return jsonb_build_object(
+    'recorded', v_recorded,
+    'held_before', (
+      select count(*)
+      from public.export_holds as h
+      where h.claim_id = any (v_claim_ids) and h.claim_id <> all (v_in_run) and h.lifted_at is null
+    ) - v_recorded,
+    'in_run', to_jsonb(v_in_run)
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) IS 'Puts claims on hold, and names those that a run has already: they are reserved or exported, and left as they are. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.hold_exports(p_organization_id uuid, p_reason text, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_hold public.export_holds;
+  v_count integer;
+begin
+  perform export_engine.require_role(p_organization_id, array['admin']);
+  perform export_engine.check_hold_reason(p_reason);
+  perform export_engine.lock_organization(p_organization_id);
+  perform export_engine.open_for_writing();
+  insert into public.export_holds (organization_id, cause, reason, held_by)
+  values (p_organization_id, 'by_hand', btrim(p_reason), export_engine.actor_name(p_organization_id, p_actor))
+  on conflict (organization_id) where claim_id is null and lifted_at is null do nothing;
+  get diagnostics v_count = row_count;
+  perform export_engine.close_for_writing();
+  v_hold := export_engine.standing_hold(p_organization_id);
+  return jsonb_build_object(
+    'hold', export_engine.hold_json(v_hold),
+    'recorded', v_count,
+    'unfinished_run', (
+      select export_engine.run_json(r)
+      from public.export_locks as l
+      join public.export_runs as r on r.id = l.run_id
+      where l.organization_id = p_organization_id
+    )
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.hold_exports(p_organization_id uuid, p_reason text, p_actor text) IS 'Puts an organisation on hold, or answers the hold that stands, with the run that will wait. Definer, because no API role may write the tables.';
+
+CREATE TABLE public.export_holds (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    organization_id uuid NOT NULL,
+    claim_id uuid,
+    cause text NOT NULL,
+    reason text NOT NULL,
+    held_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    held_by text NOT NULL,
+    lifted_at timestamp with time zone,
+    lifted_by text,
+    CONSTRAINT export_holds_cause_check CHECK ((cause = ANY (ARRAY['voided'::text, 'reversed'::text, 'refused'::text, 'by_hand'::text]))),
+    CONSTRAINT export_holds_held_by_check CHECK (((char_length(held_by) >= 1) AND (char_length(held_by) <= 200))),
+    CONSTRAINT export_holds_lifted_check CHECK ((num_nonnulls(lifted_at, lifted_by) = ANY (ARRAY[0, 2]))),
+    CONSTRAINT export_holds_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500)))
+);
+
+COMMENT ON TABLE public.export_holds IS 'Holds on claims, which automatic triggers respect and an export by hand lifts, and on organisations, which export nothing until the hold is lifted. Written by functions only; a lifted hold stays as history.';
+
+COMMENT ON COLUMN public.export_holds.claim_id IS 'The claim; null when the whole organisation is held.';
+
+COMMENT ON COLUMN public.export_holds.lifted_at IS 'Null while the hold stands.';
+
+COMMENT ON COLUMN public.export_holds.lifted_by IS 'Who lifted it, or the run that took the claim; null while the hold stands.';
+
+CREATE FUNCTION export_engine.hold_json(p_hold public.export_holds) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    RETURN jsonb_build_object('hold_id', (p_hold).id, 'organization_id', (p_hold).organization_id, 'claim_id', (p_hold).claim_id, 'cause', (p_hold).cause, 'reason', (p_hold).reason, 'held_at', (p_hold).held_at, 'held_by', (p_hold).held_by, 'lifted_at', (p_hold).lifted_at, 'lifted_by', (p_hold).lifted_by);
+
+COMMENT ON FUNCTION export_engine.hold_json(p_hold public.export_holds) IS 'A hold as functions answer it.';
 
 CREATE FUNCTION export_engine.hold_processing_run(p_run_id uuid, p_fencing_token bigint) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -1855,6 +3430,23 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.hold_processing_run(p_run_id uuid, p_fencing_token bigint) IS 'hold_run, for writes that make sense only while the run is processing.';
+
+CREATE FUNCTION export_engine.hold_reconciliation(p_reconciliation_id uuid) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations;
+begin
+  select r.* into v_row from public.export_reconciliations as r where r.id = p_reconciliation_id for update;
+  if v_row.id is null then
+    perform export_engine.refuse(404, 'reconciliation_not_found', 'There is no such reconciliation.', 'Check its id.');
+  end if;
+  return v_row;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.hold_reconciliation(p_reconciliation_id uuid) IS 'Locks a reconciliation, so that two who continue it do one page after the other.';
 
 CREATE FUNCTION export_engine.hold_run(p_run_id uuid, p_fencing_token bigint) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -1965,6 +3557,20 @@ $$;
 
 COMMENT ON FUNCTION export_engine.hold_run_for_update(p_run_id uuid, p_fencing_token bigint) IS 'Locks lock row and run. A run that a living worker holds also needs its fencing token; a token, if given, must be current.';
 
+CREATE FUNCTION export_engine.is_deleted_for_good(p_run_id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if to_regclass('public.export_deleted_runs') is null then
+    return false;
+  end if;
+  return exists (select from public.export_deleted_runs as d where d.run_id = p_run_id);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.is_deleted_for_good(p_run_id uuid) IS 'True for a run that went after its retention; its file may still be there.';
+
 CREATE FUNCTION export_engine.is_imported(p_run_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -1991,12 +3597,132 @@ $$;
 
 COMMENT ON FUNCTION export_engine.is_imported(p_run_id uuid) IS 'True when people said that the accounting system has the run''s file, or a voucher of it.';
 
+CREATE FUNCTION export_engine.is_settled(p_answer jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN COALESCE((((p_answer ->> 'outcome'::text) = 'replayed'::text) AND (((p_answer -> 'run'::text) ->> 'status'::text) <> ALL (ARRAY['pending'::text, 'processing'::text, 'releasing'::text]))), false);
+
+COMMENT ON FUNCTION export_engine.is_settled(p_answer jsonb) IS 'True for the answer to a request whose run needs no worker any more: repeating it exports nothing, hold or no hold.';
+
+CREATE FUNCTION export_engine.is_test_database() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- Read where the database keeps it, not as a setting: a session can set that for itself.
+  select exists (
+    select
+    from pg_catalog.pg_db_role_setting as s
+    join pg_catalog.pg_database as d on d.oid = s.setdatabase
+    where d.datname = current_database() and s.setrole = 0 and 'export_engine.is_test_database=on' = any (s.setconfig)
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.is_test_database() IS 'True after: alter database <name> set export_engine.is_test_database = ''on''. Hosted projects cannot set it.';
+
 CREATE FUNCTION export_engine.is_writing() RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
     RETURN (COALESCE(current_setting('export_engine.writing'::text, true), 'off'::text) = 'on'::text);
 
 COMMENT ON FUNCTION export_engine.is_writing() IS 'True inside the engine''s own functions; see open_for_writing.';
+
+CREATE FUNCTION export_engine.judge_claims(p_claim_ids uuid[], p_time_zone text) RETURNS TABLE(claim_id uuid, claim_number text, class text, amount numeric, currency text, entry_run_id uuid, entry_position integer, finding jsonb)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with facts as materialized (
+    select
+      f.claim_id, f.claim_number, f.is_approved,
+      shown.times, shown.class, shown.has_reason,
+      coalesce(books.net, 0) as net,
+      entry.run_id, entry.position, entry.amount, entry.currency, entry.run_number, entry.status
+    from export_engine.claim_facts(p_claim_ids) as f
+    -- What everybody is told, beside what the memberships say: they must agree.
+    left join lateral (
+      select
+        count(*) as times,
+        min(v.export_status) as class,
+        bool_and(v.reason_code is not null and v.reason_message is not null) as has_reason
+      from public.claim_export_status as v
+      where v.claim_id = f.claim_id
+    ) as shown on true
+    left join lateral (
+      select
+        count(*) filter (where m.kind = 'entry')
+          - count(*) filter (where m.kind = 'reversal' and r.status = 'completed') as net
+      from public.export_run_claims as m
+      join public.export_runs as r on r.id = m.run_id
+      where m.claim_id = f.claim_id and m.released_at is null
+    ) as books on true
+    left join lateral (
+      select m.run_id, m.position, m.amount, m.currency, r.run_number, r.status
+      from public.export_run_claims as m
+      join public.export_runs as r on r.id = m.run_id
+      where m.claim_id = f.claim_id and m.kind = 'entry' and m.released_at is null
+      order by m.generation desc, m.voucher_number
+      limit 1
+    ) as entry on books.net > 0
+  ),
+  judged as (
+    select
+      f.*,
+      case
+        when f.net > 1 then 'claim_entered_twice'
+        when f.net < 0 then 'reversal_without_entry'
+        when f.times <> case when f.is_approved or f.net > 0 then 1 else 0 end then 'claim_without_class'
+        when case
+          when f.net = 0 then f.class not in ('held', 'left_out', 'pending')
+          when f.status in ('completed', 'voiding') then f.class <> 'exported'
+          when f.status = 'parked' then f.class <> 'held'
+          else f.class <> 'reserved'
+        end then 'claim_class_wrong'
+        when f.class in ('held', 'left_out') and not f.has_reason then 'claim_without_reason'
+      end as code
+    from facts as f
+  )
+  select
+    j.claim_id,
+    j.claim_number,
+    j.class,
+    case when j.net > 0 then j.amount else document.amount end,
+    case when j.net > 0 then j.currency else document.currency end,
+    j.run_id,
+    j.position,
+    case when j.code is not null then export_engine.finding(
+      j.code,
+      case j.code
+        when 'claim_entered_twice' then format('Claim %s is in the books %s times.', j.claim_number, j.net)
+        when 'reversal_without_entry' then format('Claim %s was taken back more often than it was entered.', j.claim_number)
+        when 'claim_without_class' then format('Claim %s is shown %s times in claim_export_status.', j.claim_number, j.times)
+        when 'claim_class_wrong' then format(
+          'Claim %s is shown as %s, and %s.', j.claim_number, j.class,
+          coalesce(format('run %s, which is %s, has it', j.run_number, j.status), 'no run has it')
+        )
+        else format('Claim %s is %s, and nobody is told why.', j.claim_number, j.class)
+      end,
+      jsonb_build_object(
+        'claim_id', j.claim_id, 'claim_number', j.claim_number, 'run_id', j.run_id, 'run_number', j.run_number
+      )
+    ) end
+  from judged as j
+  left join export_engine.claim_documents(
+    array(select f.claim_id from facts as f where f.net < 1 and f.is_approved), p_time_zone
+  ) as document on document.claim_id = j.claim_id;
+$$;
+
+COMMENT ON FUNCTION export_engine.judge_claims(p_claim_ids uuid[], p_time_zone text) IS 'Each claim with its class, its amount (frozen when a run has it, else the claim''s own), the entry that counts, and what is wrong with it, at one moment. Compares what claim_export_status says with the memberships themselves.';
+
+CREATE FUNCTION export_engine.keep_breakdown() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform export_engine.refuse(403, 'history_is_protected', 'The file of a completed run never changes.');
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.keep_breakdown() IS 'Trigger: what a completed run''s file books never changes. Also for the owner.';
 
 CREATE FUNCTION export_engine.keep_claim_identity() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2182,6 +3908,88 @@ $$;
 
 COMMENT ON FUNCTION export_engine.keep_only(p_run public.export_runs, p_claim_ids uuid[]) IS 'Releases all members but the named ones; refuses a claim that the run did not reserve.';
 
+CREATE FUNCTION export_engine.keep_page_law() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if export_engine.is_writing()
+    and not exists (select from public.export_runs as r where r.id = old.run_id and r.completed_at is not null) then
+    return old;
+  end if;
+  perform export_engine.refuse(403, 'history_is_protected', 'The lines of a completed run''s file never change.');
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.keep_page_law() IS 'Trigger: what an earlier attempt said is forgotten as long as there is no file; once the run is completed its lines stay. Also for the owner.';
+
+CREATE FUNCTION export_engine.keep_reconciliation(p_row public.export_reconciliations) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_counted numeric := (select coalesce(sum((c.value ->> 'count')::bigint), 0) from jsonb_each(p_row.classes) as c);
+  v_amounts jsonb := '{}';
+  v_class jsonb;
+begin
+  if v_row.phase = 'done' then
+    for v_class in select c.value from jsonb_each(v_row.classes) as c loop
+      v_amounts := export_engine.add_totals(v_amounts, v_class -> 'amounts');
+    end loop;
+    if v_counted <> (v_row.whole ->> 'count')::numeric or not export_engine.same_totals(v_amounts, v_row.whole -> 'amounts') then
+      v_row := export_engine.add_findings(v_row, jsonb_build_array(export_engine.finding(
+        'classes_do_not_sum', format('The classes come to %s claims, %s; the whole is %s.', v_counted, v_amounts, v_row.whole)
+      )));
+    end if;
+    v_row.finished_at := clock_timestamp();
+    v_row.is_green := v_row.red_count = 0;
+  end if;
+  perform export_engine.open_for_writing();
+  update public.export_reconciliations
+  set
+    touched_at = clock_timestamp(),
+    finished_at = v_row.finished_at,
+    is_green = v_row.is_green,
+    phase = v_row.phase,
+    cursor = v_row.cursor,
+    whole = v_row.whole,
+    classes = v_row.classes,
+    checked = v_row.checked,
+    red_count = v_row.red_count,
+    note_count = v_row.note_count,
+    finding_counts = v_row.finding_counts,
+    findings = v_row.findings
+  where id = v_row.id;
+  perform export_engine.close_for_writing();
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.keep_reconciliation(p_row public.export_reconciliations) IS 'Writes how far a reconciliation has come. When it is done, judges it: the classes must sum to the whole, and nothing red was found.';
+
+CREATE FUNCTION export_engine.keep_reconciliation_law() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if old.finished_at is not null or (
+    new.id, new.organization_id, new.period_from, new.period_to, new.time_zone, new.asked_by, new.files_since, new.last_run_number,
+    new.last_voucher_number, new.started_at
+  ) is distinct from (
+    old.id, old.organization_id, old.period_from, old.period_to, old.time_zone, old.asked_by, old.files_since, old.last_run_number,
+    old.last_voucher_number, old.started_at
+  ) then
+    perform export_engine.refuse(
+      403, 'history_is_protected', 'A finished reconciliation stays as it is, and none changes what it is about.', 'Begin a new one.'
+    );
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.keep_reconciliation_law() IS 'Trigger: what a reconciliation found is never changed afterwards. Also for the owner.';
+
 CREATE FUNCTION export_engine.keep_run_law() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2207,11 +4015,11 @@ begin
   if (
     new.id, new.organization_id, new.run_number, new.origin, new.trigger, new.triggered_by, new.triggered_by_name,
     new.target, new.format, new.period_from, new.period_to, new.time_zone, new.cut_off, new.export_date,
-    new.configuration, new.created_at, new.reverses_run_id
+    new.configuration, new.created_at, new.reverses_run_id, new.manual_file_name
   ) is distinct from (
     old.id, old.organization_id, old.run_number, old.origin, old.trigger, old.triggered_by, old.triggered_by_name,
     old.target, old.format, old.period_from, old.period_to, old.time_zone, old.cut_off, old.export_date,
-    old.configuration, old.created_at, old.reverses_run_id
+    old.configuration, old.created_at, old.reverses_run_id, old.manual_file_name
   ) then
     perform export_engine.refuse(403, 'history_is_protected', 'What a run was asked to do never changes.');
   end if;
@@ -2236,6 +4044,42 @@ $$;
 
 COMMENT ON FUNCTION export_engine.keep_run_law() IS 'Trigger: legal transitions only, state timestamps by the database clock, and what is frozen stays frozen. Also for the owner.';
 
+CREATE FUNCTION export_engine.keep_tombstone_law() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  select r.* into v_run from public.export_runs as r where r.id = new.run_id;
+  if v_run.id is null then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  perform export_engine.check_run_may_go(v_run, new.confirmation);
+  new.organization_id := v_run.organization_id;
+  new.run_number := v_run.run_number;
+  new.status := v_run.status;
+  new.export_date := v_run.export_date;
+  new.kept_until := export_engine.retention_ends(v_run.organization_id, v_run.export_date);
+  new.claim_count := v_run.claim_count;
+  new.totals := v_run.totals;
+  new.file_path := v_run.file_path;
+  new.file_sha256 := v_run.file_sha256;
+  new.voucher_numbers := coalesce(
+    (
+      select range_agg(int8range(m.voucher_number, m.voucher_number, '[]'))
+      from public.export_run_claims as m
+      where m.run_id = v_run.id
+    ),
+    '{}'
+  );
+  new.deleted_at := clock_timestamp();
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.keep_tombstone_law() IS 'Trigger: judges a deletion for good, also for the owner, and writes down what the run was. Nobody tells it what to write.';
+
 CREATE FUNCTION export_engine.key_lifetime() RETURNS interval
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
@@ -2247,21 +4091,38 @@ CREATE FUNCTION export_engine.latest_run(p_organization_id uuid, p_target text, 
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS $$
-  select export_engine.run_json(r)
-  from public.export_runs as r
-  where
-    r.organization_id = p_organization_id
-    and r.target = p_target
-    and r.status = 'completed'
-    and r.reverses_run_id is null
-    and r.deleted_at is null
-    and r.period_to >= coalesce(p_period_from, '-infinity'::date)
-    and coalesce(r.period_from, '-infinity'::date) <= p_period_to
-  order by
-    ((r.period_from, r.period_to) is not distinct from (p_period_from, p_period_to)) desc,
-    r.created_at desc,
-    r.run_number desc
-  limit 1;
+  -- Two questions, each a walk along an index from its newest run: one question would sort all runs of the organisation.
+  with same as (
+    select r as run
+    from public.export_runs as r
+    where
+      r.organization_id = p_organization_id
+      and r.target = p_target
+      and r.status = 'completed'
+      and r.reverses_run_id is null
+      and r.deleted_at is null
+      and r.period_to = p_period_to
+      and coalesce(r.period_from, '-infinity'::date) = coalesce(p_period_from, '-infinity'::date)
+    order by r.created_at desc, r.run_number desc
+    limit 1
+  ),
+  overlapping as (
+    select r as run
+    from public.export_runs as r
+    where
+      not exists (select from same)
+      and r.organization_id = p_organization_id
+      and r.target = p_target
+      and r.status = 'completed'
+      and r.reverses_run_id is null
+      and r.deleted_at is null
+      and r.period_to >= coalesce(p_period_from, '-infinity'::date)
+      and coalesce(r.period_from, '-infinity'::date) <= p_period_to
+    order by r.created_at desc, r.run_number desc
+    limit 1
+  )
+  select export_engine.run_json(found.run)
+  from (select same.run from same union all select overlapping.run from overlapping) as found;
 $$;
 
 COMMENT ON FUNCTION export_engine.latest_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) IS 'The latest completed run that took a scope: the same period if there is one, else an overlapping one; null if none.';
@@ -2273,20 +4134,21 @@ CREATE FUNCTION export_engine.lease() RETURNS interval
 
 COMMENT ON FUNCTION export_engine.lease() IS 'How long a worker may be silent before somebody else may take over its run. Renewed by every accepted write.';
 
-CREATE FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) RETURNS jsonb
+CREATE FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-  v_run public.export_runs;
+  v_run public.export_runs := export_engine.hold_processing_run(p_run_id, p_fencing_token);
 begin
-  v_run := export_engine.apply_left_out(export_engine.hold_processing_run(p_run_id, p_fencing_token), p_left_out);
+  v_run := export_engine.apply_left_out(v_run, p_left_out);
+  perform export_engine.record_lines(v_run, p_lines);
   perform export_engine.close_for_writing();
   return jsonb_build_object('run', export_engine.run_json(v_run));
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) IS 'Leaves a page of claims out while a large run is rendered. Definer, because no API role may write the tables.';
+COMMENT ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb) IS 'What became of a rendered page of a large run: the claims it left out, and the lines of the others. Definer, because no API role may write the tables.';
 
 CREATE FUNCTION export_engine.left_out_causes(p_run_id uuid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2315,6 +4177,55 @@ $$;
 
 COMMENT ON FUNCTION export_engine.left_out_causes(p_run_id uuid) IS 'The left-out claims of a run by code and field, most frequent first; lines of a claim count as one field. A page is looked at: the run has the whole number.';
 
+CREATE FUNCTION export_engine.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_actor text;
+  v_hold public.export_holds;
+  v_lifted integer;
+begin
+  perform export_engine.require_role(p_organization_id, array['admin']);
+  if cardinality(p_claim_ids) > export_engine.page_size() then
+    perform export_engine.refuse(
+      413, 'too_many_claims', format('At most %s holds can be lifted at once.', export_engine.page_size()), 'Lift them in pages.'
+    );
+  end if;
+  v_actor := export_engine.actor_name(p_organization_id, p_actor);
+  perform export_engine.lock_organization(p_organization_id);
+  perform export_engine.open_for_writing();
+  if p_claim_ids is not null then
+    update public.export_holds
+    set lifted_at = clock_timestamp(), lifted_by = v_actor
+    where
+      claim_id = any (p_claim_ids)
+      and lifted_at is null
+      -- Not "=": on a table that was never analysed the planner would walk all holds of the organisation.
+      and organization_id is not distinct from p_organization_id;
+    get diagnostics v_lifted = row_count;
+  else
+    update public.export_holds
+    set lifted_at = clock_timestamp(), lifted_by = v_actor
+    where organization_id = p_organization_id and claim_id is null and lifted_at is null
+    returning * into v_hold;
+    get diagnostics v_lifted = row_count;
+    if v_lifted > 0 then
+      -- What kept the waiting run from getting on was the hold: its attempts start anew.
+      update public.export_runs
+      set attempts_without_progress = 0, progress_at = clock_timestamp()
+      where
+        id = (select l.run_id from public.export_locks as l where l.organization_id = p_organization_id)
+        and status = 'processing';
+    end if;
+  end if;
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('lifted', v_lifted, 'hold', case when v_hold.id is not null then export_engine.hold_json(v_hold) end);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) IS 'Lifts the organisation''s own hold, or those of claims; a lifted hold stays as history. The next sweep or trigger continues the run that waited. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
@@ -2325,6 +4236,98 @@ CREATE FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_cl
 $$;
 
 COMMENT ON FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) IS 'Ends the holds of a reversing run on claims that it takes back after all not.';
+
+CREATE FUNCTION export_engine.lines_of(p_run public.export_runs, p_position integer) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_build_object(
+    'first', page.first_lines[page.place],
+    'last', coalesce(page.first_lines[page.place + 1] - 1, page.last_line)
+  )
+  from (
+    select p.positions, p.first_lines, p.last_line, width_bucket(p_position, p.positions) as place
+    from public.export_run_pages as p
+    where
+      p_run.completed_at is not null
+      and p.run_id = p_run.id
+      and p.fencing_token = p_run.fencing_token
+      and p.first_position <= p_position
+    order by p.first_position desc
+    limit 1
+  ) as page
+  where page.positions[page.place] = p_position;
+$$;
+
+COMMENT ON FUNCTION export_engine.lines_of(p_run public.export_runs, p_position integer) IS 'First and last line of a member''s voucher in the run''s file, 1 being the file''s first; null when it is not in the file, or when nobody wrote the lines down. One index look-up.';
+
+CREATE FUNCTION export_engine.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_last bigint;
+  v_noted bigint[];
+  v_seen integer := 0;
+  v_claim record;
+  v_claims jsonb[] := '{}';
+  v_is_full boolean := false;
+begin
+  perform export_engine.require_role(p_organization_id, array['coordinator', 'accountant', 'admin']);
+  if p_limit is null or p_limit not between 1 and 200 then
+    perform export_engine.refuse(400, 'limit_out_of_range', 'limit is 1 to 200.', 'Ask for smaller pages.');
+  end if;
+  v_last := export_engine.note_at_cursor(p_organization_id, p_cursor);
+  -- Notes of claims that are as they were cost a comparison and are passed by: two hundred in a query, a page in a call. Then
+  -- the cursor leads on, also when fewer claims were found than asked for.
+  while not v_is_full and v_seen < export_engine.page_size() loop
+    v_noted := array(
+      select n.id
+      from public.export_claim_changes as n
+      where n.organization_id = p_organization_id and n.id > v_last
+      order by n.id
+      limit 200
+    );
+    exit when cardinality(v_noted) = 0;
+    v_seen := v_seen + cardinality(v_noted);
+    for v_claim in
+      select
+        c.note_id,
+        jsonb_build_object(
+          'claim_id', c.claim_id,
+          'claim_number', c.claim_number,
+          'run_id', c.run_id,
+          'run_number', c.run_number,
+          'voucher_number', c.voucher_number,
+          'file_name', c.file_name,
+          'exported_at', c.exported_at,
+          'changed_since', c.changed_since,
+          'no_longer_approved', c.is_no_longer_approved,
+          'changes', c.changes
+        ) as told
+      from public.export_changed_claims as c
+      where c.note_id = any (v_noted)
+      order by c.note_id
+    loop
+      v_is_full := cardinality(v_claims) = p_limit;
+      exit when v_is_full;
+      v_claims := v_claims || v_claim.told;
+      v_last := v_claim.note_id;
+    end loop;
+    if not v_is_full then
+      v_last := v_noted[cardinality(v_noted)];
+    end if;
+  end loop;
+  return jsonb_build_object(
+    'claims', to_jsonb(v_claims),
+    'next_cursor', case
+      when v_is_full or cardinality(v_noted) > 0 then export_engine.change_cursor(p_organization_id, v_last)
+    end
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) IS 'A page of the organisation''s claims that differ from what was exported. Definer, because each claim would be judged again by row-level security, which takes longer than comparing it; the caller''s role is judged once.';
 
 CREATE FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[]) RETURNS TABLE(claim_id uuid, approved_at timestamp with time zone)
     LANGUAGE sql
@@ -2343,6 +4346,36 @@ CREATE FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uu
 $$;
 
 COMMENT ON FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[]) IS 'Seam: locks and returns those of the named claims that are approved now, of this organisation and in no run. A claim that somebody is editing is skipped, not waited for.';
+
+CREATE FUNCTION export_engine.lock_claims_to_erase(p_organization_id uuid, p_claim_ids uuid[]) RETURNS TABLE(claim_id uuid, claim_number text, is_closed boolean)
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select c.id, c.claim_number, c.status in ('draft', 'rejected')
+  from public.expense_claims as c
+  where c.id = any (p_claim_ids) and c.organization_id is not distinct from p_organization_id
+  order by c.id
+  for no key update of c;
+$$;
+
+COMMENT ON FUNCTION export_engine.lock_claims_to_erase(p_organization_id uuid, p_claim_ids uuid[]) IS 'Seam: locks and returns those of the claims that are the organisation''s; closed: nobody asks to be paid for them.';
+
+CREATE FUNCTION export_engine.lock_organization(p_organization_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if not exists (select from public.organizations as o where o.id = p_organization_id) then
+    perform export_engine.refuse(404, 'organization_not_found', 'There is no such organisation.', 'Check the id.');
+  end if;
+  -- Without a target there is no lock row yet; what is configured later is held too.
+  insert into public.export_locks (organization_id) values (p_organization_id)
+  on conflict on constraint export_locks_pkey do nothing;
+  perform 1 from public.export_locks as l where l.organization_id = p_organization_id for update;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.lock_organization(p_organization_id uuid) IS 'Waits until nobody else works on the organisation''s lock row. Begin, complete and takeover hold it too, so that a hold stands either before or after each of them, never beside it.';
 
 CREATE FUNCTION export_engine.lock_row(p_organization_id uuid) RETURNS public.export_locks
     LANGUAGE plpgsql
@@ -2364,6 +4397,38 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.lock_row(p_organization_id uuid) IS 'Locks the organisation''s lock row, or gives up soon and returns null: a hundred waiting phones would hold every connection.';
+
+CREATE FUNCTION export_engine.make_way_for_backfill(p_lock public.export_locks, p_key text, p_invocation_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  if p_lock.run_id is null then
+    return null;
+  end if;
+  select r.* into v_run from public.export_runs as r where r.id = p_lock.run_id;
+  if p_lock.expires_at > clock_timestamp() then
+    return jsonb_build_object(
+      'outcome', 'busy', 'run', export_engine.run_json(v_run), 'retry_after', export_engine.retry_after(p_lock)
+    );
+  end if;
+  if v_run.status = 'processing' and v_run.origin = 'manual' and v_run.idempotency_key = p_key then
+    return export_engine.backfill_answer(
+      'resumed', export_engine.start_attempt(v_run, p_invocation_id, null, 'taken_over')
+    );
+  end if;
+  if v_run.origin = 'manual' or v_run.status = 'releasing' then
+    -- Parks the manual run of somebody else, or lets the next claims of a failing run go.
+    return export_engine.take_over(p_lock, p_invocation_id, null);
+  end if;
+  -- A dead worker's export: the sweep, or the next trigger, finishes it. This worker could not.
+  return jsonb_build_object('outcome', 'busy', 'run', export_engine.run_json(v_run), 'retry_after', 1);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.make_way_for_backfill(p_lock public.export_locks, p_key text, p_invocation_id uuid) IS 'What the organisation''s lock means for a backfill: busy, resumed (its own run, whose worker died), or null when the lock is free.';
 
 CREATE FUNCTION export_engine.may_read_object(p_name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -2481,6 +4546,21 @@ $$;
 
 COMMENT ON FUNCTION export_engine.negate_totals(p_totals jsonb) IS 'The same totals with opposite signs.';
 
+CREATE FUNCTION export_engine.news_of_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb) RETURNS TABLE(voucher_number bigint, external_number text, note text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select w.voucher_number, coalesce(w.external_number, w.latest_external_number), w.note
+  from export_engine.confirmed_vouchers(p_run, p_vouchers) as w
+  -- Saying the same again adds nothing, unless something else was said meanwhile.
+  where
+    w.latest is distinct from p_outcome
+    or (w.is_overruled and p_outcome <> 'refused')
+    or coalesce(w.external_number, w.latest_external_number) is distinct from w.latest_external_number;
+$$;
+
+COMMENT ON FUNCTION export_engine.news_of_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb) IS 'Those vouchers of a list about which the outcome, or the number, was not said before.';
+
 CREATE FUNCTION export_engine.next_claims(p_run public.export_runs) RETURNS TABLE(seen integer, held integer, claim_ids uuid[], last_approved_at timestamp with time zone, last_claim_id uuid)
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2520,6 +4600,238 @@ $$;
 
 COMMENT ON FUNCTION export_engine.next_claims(p_run public.export_runs) IS 'The next page of eligible claims after the run''s cursor: how many were seen and held back, which of the others could be locked, and where the page ends.';
 
+CREATE FUNCTION export_engine.next_phase(p_row public.export_reconciliations, p_phase text) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+begin
+  v_row.phase := p_phase;
+  v_row.cursor := '{}';
+  return v_row;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.next_phase(p_row public.export_reconciliations, p_phase text) IS 'Begins the next phase at its beginning.';
+
+CREATE FUNCTION export_engine.next_reconciliation() RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_organization_id uuid;
+  v_id uuid;
+  v_files_since timestamptz;
+begin
+  -- Whatever waited longest, so that one that gets nowhere keeps no other waiting.
+  select due.organization_id, due.open_id into v_organization_id, v_id
+  from (
+    select
+      l.organization_id,
+      unfinished.id as open_id,
+      coalesce(unfinished.touched_at, latest.started_at, '-infinity') as since
+    from public.export_locks as l
+    left join lateral (
+      select r.id, r.touched_at
+      from public.export_reconciliations as r
+      where r.organization_id = l.organization_id and r.asked_by = 'sweep' and r.finished_at is null
+      limit 1
+    ) as unfinished on true
+    left join lateral (
+      select r.started_at
+      from public.export_reconciliations as r
+      where
+        r.organization_id = l.organization_id
+        and r.finished_at is not null
+        and r.files_since is not null
+        and r.period_from is null
+        and r.period_to is null
+      order by r.started_at desc
+      limit 1
+    ) as latest on true
+    where unfinished.id is not null or coalesce(latest.started_at <= clock_timestamp() - interval '1 day', true)
+  ) as due
+  order by due.since, due.organization_id
+  limit 1;
+  if v_organization_id is null then
+    return jsonb_build_object('reconciliation', null);
+  end if;
+
+  if v_id is null then
+    -- All bytes once a month, in between those of files that are new since the last time.
+    select max(r.started_at) into v_files_since
+    from public.export_reconciliations as r
+    where
+      r.organization_id = v_organization_id
+      and r.finished_at is not null
+      and r.files_since is not null
+      and r.period_from is null
+      and r.period_to is null
+      and exists (
+        select
+        from public.export_reconciliations as full_one
+        where
+          full_one.organization_id = v_organization_id
+          and full_one.finished_at is not null
+          and full_one.files_since = '-infinity'
+          and full_one.period_from is null
+          and full_one.period_to is null
+          and full_one.started_at > clock_timestamp() - interval '30 days'
+      );
+    v_id := export_engine.start_reconciliation(
+      v_organization_id, null, null, 'sweep', coalesce(v_files_since - interval '1 hour', '-infinity')
+    );
+  else
+    perform export_engine.open_for_writing();
+    update public.export_reconciliations set touched_at = clock_timestamp() where id = v_id and finished_at is null;
+    perform export_engine.close_for_writing();
+  end if;
+  return jsonb_build_object(
+    'reconciliation', (
+      select export_engine.reconciliation_json(r)
+      from public.export_reconciliations as r
+      where r.organization_id = v_organization_id and r.asked_by = 'sweep' and r.finished_at is null
+    )
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.next_reconciliation() IS 'For the sweep: one that is not finished, or a new one of the organisation whose last one is oldest and more than a day old; null when none is due. Definer, because the sweep looks across organisations.';
+
+CREATE FUNCTION export_engine.note_at_cursor(p_organization_id uuid, p_cursor text) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_note_id bigint;
+begin
+  if p_cursor is null then
+    return 0;
+  end if;
+  if p_cursor ~ '^[A-Za-z0-9_-]{24}$' then
+    v_note_id := ('x' || encode(substring(decode(translate(p_cursor, '-_', '+/'), 'base64') for 8), 'hex'))::bit(64)::bigint;
+  end if;
+  if v_note_id is null or export_engine.change_cursor(p_organization_id, v_note_id) <> p_cursor then
+    perform export_engine.refuse(
+      400, 'invalid_cursor', 'This cursor was not given for this organisation and this list.',
+      'Send next_cursor as it was given, or begin again without a cursor.'
+    );
+  end if;
+  return v_note_id;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.note_at_cursor(p_organization_id uuid, p_cursor text) IS 'The note that a cursor names, 0 without one. A cursor that was forged, cut short or given for another organisation is refused.';
+
+CREATE FUNCTION export_engine.note_changed_claim() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  -- Whoever reserves a claim holds its row: what was reserved before this update is visible now. An older snapshot than the
+  -- statement's own would not show it.
+  if export_engine.has_live_entry(new.id) or current_setting('transaction_isolation') <> 'read committed' then
+    perform export_engine.note_claim_changes(array[new.id], array[new.organization_id]);
+  end if;
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.note_changed_claim() IS 'Trigger on the app''s claims: notes the change of a claim that is in a run. Definer, because no API role may write notes.';
+
+CREATE FUNCTION export_engine.note_changed_lines() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  -- One transition table each, as there is none of old rows for an insert.
+  if tg_op = 'INSERT' then
+    perform export_engine.note_claims_of_lines(array(select distinct n.claim_id from now_lines as n));
+  elsif tg_op = 'DELETE' then
+    perform export_engine.note_claims_of_lines(array(select distinct o.claim_id from was_lines as o));
+  else
+    -- Only what claim_documents reads. A line that moves to another claim changes both.
+    perform export_engine.note_claims_of_lines(array(
+      select distinct touched.claim_id
+      from (
+        (
+          select o.claim_id, o.line_number, o.expense_type, o.description, o.expense_date, o.amount, o.quantity, o.unit, o.dimensions
+          from was_lines as o
+          except
+          select n.claim_id, n.line_number, n.expense_type, n.description, n.expense_date, n.amount, n.quantity, n.unit, n.dimensions
+          from now_lines as n
+        )
+        union all
+        (
+          select n.claim_id, n.line_number, n.expense_type, n.description, n.expense_date, n.amount, n.quantity, n.unit, n.dimensions
+          from now_lines as n
+          except
+          select o.claim_id, o.line_number, o.expense_type, o.description, o.expense_date, o.amount, o.quantity, o.unit, o.dimensions
+          from was_lines as o
+        )
+      ) as touched
+    ));
+  end if;
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.note_changed_lines() IS 'Trigger on the app''s claim lines: notes the claims whose lines a statement changed. Definer, because no API role may write notes.';
+
+CREATE FUNCTION export_engine.note_claim_changes(p_claim_ids uuid[], p_organization_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_was_writing boolean := export_engine.is_writing();
+begin
+  -- The change may be the engine's own: then its mark must outlast this note.
+  if not v_was_writing then
+    perform export_engine.open_for_writing();
+  end if;
+  insert into public.export_claim_changes (claim_id, organization_id)
+  select touched.claim_id, touched.organization_id
+  from unnest(p_claim_ids, p_organization_ids) as touched (claim_id, organization_id);
+  if not v_was_writing then
+    perform export_engine.close_for_writing();
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.note_claim_changes(p_claim_ids uuid[], p_organization_ids uuid[]) IS 'Notes that claims were touched. Only inserts: the app''s own writes neither wait nor fail because of it.';
+
+CREATE FUNCTION export_engine.note_claims_of_lines(p_claim_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_claim_ids uuid[];
+  v_organization_ids uuid[];
+begin
+  -- A line can be changed while another transaction reserves its claim, unseen by both: so every approved claim is noted, unless this
+  -- transaction itself holds the claim's row. Then nobody reserves it meanwhile, and what was reserved before is visible.
+  select array_agg(c.id), array_agg(c.organization_id)
+  into v_claim_ids, v_organization_ids
+  from unnest(p_claim_ids) as touched (claim_id)
+  cross join lateral (
+    select e.id, e.organization_id, e.xmin = pg_current_xact_id()::xid as is_ours
+    from public.expense_claims as e
+    where e.id = touched.claim_id and e.status = 'approved'
+    limit 1
+  ) as c
+  where
+    not c.is_ours
+    or current_setting('transaction_isolation') <> 'read committed'
+    or export_engine.has_live_entry(c.id);
+  if v_claim_ids is not null then
+    perform export_engine.note_claim_changes(v_claim_ids, v_organization_ids);
+  end if;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.note_claims_of_lines(p_claim_ids uuid[]) IS 'Notes the approved ones of the claims whose lines were touched.';
+
 CREATE FUNCTION export_engine.note_progress(p_before public.export_runs, p_after public.export_runs, p_position integer) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2543,6 +4855,29 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.note_progress(p_before public.export_runs, p_after public.export_runs, p_position integer) IS 'Resets the count of fruitless attempts when a page was reserved, the run was sealed, or the worker has come further than any before.';
+
+CREATE FUNCTION export_engine.note_raised_counter() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_before bigint := 0;
+begin
+  if tg_op = 'UPDATE' then
+    v_before := old.last_value;
+  end if;
+  if export_engine.is_writing() or new.last_value <= v_before then
+    return null;
+  end if;
+  perform export_engine.open_for_writing();
+  insert into public.export_number_gaps (organization_id, name, first_number, last_number, reason, actor)
+  values (new.organization_id, new.name, v_before + 1, new.last_value, 'The counter was raised by hand.', session_user);
+  perform export_engine.close_for_writing();
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.note_raised_counter() IS 'Trigger: whoever raises a counter by hand leaves a row that explains the numbers that nobody will have.';
 
 CREATE FUNCTION export_engine.nothing_to_export(p_run public.export_runs, p_skipped integer) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2586,6 +4921,40 @@ CREATE FUNCTION export_engine.organizations_of_caller(p_roles text[]) RETURNS SE
 $$;
 
 COMMENT ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) IS 'Organisations in which the caller, judged by her token, has one of the roles. Used by row-level security. Definer, because a policy on organization_members could not read that table without recursion.';
+
+CREATE FUNCTION export_engine.overwrite_claimants(p_claim_ids uuid[]) RETURNS SETOF uuid
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  with heads as (
+    update public.expense_claims as c
+    set
+      claimant_id = null,
+      claimant_number = null,
+      claimant_name = export_engine.erased_text(),
+      purpose = export_engine.erased_text(),
+      updated_at = clock_timestamp()
+    where
+      c.id = any (p_claim_ids)
+      and (
+        c.claimant_name <> export_engine.erased_text()
+        or c.purpose <> export_engine.erased_text()
+        or num_nonnulls(c.claimant_id, c.claimant_number) > 0
+      )
+    returning c.id
+  ),
+  lines as (
+    update public.expense_claim_lines as l
+    set description = export_engine.erased_text()
+    where l.claim_id = any (p_claim_ids) and l.description <> export_engine.erased_text()
+    returning l.claim_id
+  )
+  select heads.id from heads
+  union
+  select lines.claim_id from lines;
+$$;
+
+COMMENT ON FUNCTION export_engine.overwrite_claimants(p_claim_ids uuid[]) IS 'Seam: takes name, login, number and free texts out of the claims; numbers, dates, amounts, types and dimensions stay. Returns the claims that had something to erase.';
 
 CREATE FUNCTION export_engine.page_size() RETURNS integer
     LANGUAGE sql IMMUTABLE
@@ -2643,6 +5012,603 @@ $$;
 
 COMMENT ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) IS 'The latest parked run that holds claims of a scope; null if none.';
 
+CREATE FUNCTION export_engine.reconcile_claims_page(p_row public.export_reconciliations) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_page record;
+begin
+  -- One statement, so that a claim is judged at the moment at which it was found approved.
+  with page as materialized (
+    select c.claim_id, c.approved_at
+    from export_engine.approved_claims(
+      p_row.organization_id,
+      coalesce(p_row.period_from::timestamp at time zone p_row.time_zone, '-infinity'),
+      -- What is approved from now on is the next one's. So a claim that is approved anew meanwhile is not counted twice.
+      least((p_row.period_to + 1)::timestamp at time zone p_row.time_zone, p_row.started_at),
+      coalesce((p_row.cursor ->> 'approved_at')::timestamptz, '-infinity'),
+      coalesce((p_row.cursor ->> 'claim_id')::uuid, '00000000-0000-0000-0000-000000000000'),
+      export_engine.page_size()
+    ) as c
+  ),
+  judged as materialized (
+    select j.class, j.currency, j.amount, j.finding
+    from export_engine.judge_claims(array(select p.claim_id from page as p), p_row.time_zone) as j
+  ),
+  last_one as (
+    select p.approved_at, p.claim_id from page as p order by p.approved_at desc, p.claim_id desc limit 1
+  )
+  select
+    (select count(*) from page) as seen,
+    (select jsonb_build_object('approved_at', l.approved_at, 'claim_id', l.claim_id) from last_one as l) as cursor,
+    (
+      select coalesce(jsonb_agg(to_jsonb(s)), '[]')
+      from (
+        select j.class, j.currency, count(*) as claims, sum(j.amount)::numeric(18, 2)::text as amount
+        from judged as j
+        group by j.class, j.currency
+      ) as s
+    ) as sums,
+    (select coalesce(jsonb_agg(j.finding), '[]') from judged as j where j.finding is not null) as findings
+  into v_page;
+
+  v_row := export_engine.add_judged(v_row, v_page.sums);
+  v_row := export_engine.add_findings(v_row, v_page.findings);
+  v_row := export_engine.add_checked(v_row, 'claims', v_page.seen);
+  if v_page.seen < export_engine.page_size() then
+    return export_engine.next_phase(v_row, 'runs');
+  end if;
+  v_row.cursor := v_page.cursor;
+  return v_row;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reconcile_claims_page(p_row public.export_reconciliations) IS 'One page of the phase claims: approved claims in order of approval, each counted in its class. Those in a run that are not approved any more come with the runs.';
+
+CREATE FUNCTION export_engine.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) RETURNS TABLE(what text, how_many bigint, amounts jsonb, sentence text)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_id uuid := (
+    export_engine.begin_reconciliation(p_organization_id, p_period_from, p_period_to, 'dashboard', false) ->> 'reconciliation_id'
+  )::uuid;
+  v_row public.export_reconciliations;
+begin
+  while (export_engine.continue_reconciliation(v_id) ->> 'finished_at') is null loop
+  end loop;
+  select r.* into v_row from public.export_reconciliations as r where r.id = v_id;
+  return query
+  select
+    case when v_row.is_green then 'green' else 'red' end,
+    (v_row.whole ->> 'count')::bigint, v_row.whole -> 'amounts', export_engine.reconciliation_sentence(v_row);
+  return query
+  select c.key, (c.value ->> 'count')::bigint, c.value -> 'amounts', null::text
+  from jsonb_each(v_row.classes) as c
+  order by c.key;
+  return query
+  select f.value ->> 'code', (v_row.finding_counts ->> (f.value ->> 'code'))::bigint, null::jsonb, f.value ->> 'sentence'
+  from jsonb_array_elements(v_row.findings) as f
+  order by not (f.value ->> 'is_red')::boolean, f.value ->> 'code';
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) IS 'A whole reconciliation in one statement, without the bytes of the files. Invoker, so that only the database owner can: others are cut off in time.';
+
+CREATE FUNCTION export_engine.reconcile_locks(p_row public.export_reconciliations) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_findings jsonb;
+begin
+  select coalesce(jsonb_agg(export_engine.finding(f.code, f.sentence, export_engine.run_about(f.run))), '[]')
+  into v_findings
+  from (
+    select
+      'lock_of_finished_run' as code,
+      format('Run %s is %s and the lock still names it: nobody can begin.', r.run_number, r.status) as sentence,
+      r as run
+    from public.export_locks as l
+    join public.export_runs as r on r.id = l.run_id
+    where l.organization_id = p_row.organization_id and r.status not in ('processing', 'releasing')
+    union all
+    (
+      select
+        case r.status
+          when 'parked' then 'run_parked'
+          when 'in_doubt' then 'run_in_doubt'
+          when 'pending' then 'run_pending'
+          when 'processing' then case when l.run_id is null then 'run_without_lock' else 'lease_over' end
+          else 'lease_over'
+        end,
+        case r.status
+          when 'parked' then format('Run %s is set aside with its claims.', r.run_number)
+          when 'in_doubt' then format('It is not known what the accounting system got of run %s.', r.run_number)
+          when 'pending' then format('Run %s was created and never begun.', r.run_number)
+          when 'processing' then case
+            when l.run_id is null then format('Run %s is processing and has no lock: nobody can take it over.', r.run_number)
+            else format('The worker of run %s fell silent at %s.', r.run_number, l.expires_at)
+          end
+          else format('Run %s is %s and nobody works on it.', r.run_number, r.status)
+        end,
+        r
+      from public.export_runs as r
+      left join public.export_locks as l on l.organization_id = r.organization_id and l.run_id = r.id
+      where
+        r.organization_id = p_row.organization_id
+        and (
+          r.status in ('parked', 'in_doubt')
+          or (r.status = 'pending' and r.created_at < clock_timestamp() - interval '1 hour')
+          or (r.status in ('processing', 'releasing', 'voiding') and coalesce(l.expires_at <= clock_timestamp(), true))
+        )
+      order by r.run_number
+      limit export_engine.page_size()
+    )
+  ) as f;
+  v_row := export_engine.add_findings(v_row, v_findings);
+  return export_engine.next_phase(v_row, case when p_row.files_since is null then 'done' else 'files' end);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reconcile_locks(p_row public.export_reconciliations) IS 'The phase locks, in one step: a lock that names a finished run and a run that nobody can take over are faults; what waits for a sweep or for a person is noted.';
+
+CREATE FUNCTION export_engine.reconcile_numbers_page(p_row public.export_reconciliations) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_sort TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_name text := coalesce(p_row.cursor ->> 'name', 'run_number');
+  v_word text := case v_name when 'run_number' then 'Run' else 'Voucher' end;
+  v_last bigint := case v_name when 'run_number' then p_row.last_run_number else p_row.last_voucher_number end;
+  v_after bigint := coalesce((p_row.cursor ->> 'after')::bigint, 0);
+  v_given bigint[];
+  v_missing int8multirange := '{}';
+  v_findings jsonb;
+begin
+  -- Each number once, whatever has it; the last one of a page is the next page's first again, so that no gap lies between pages.
+  if v_name = 'run_number' then
+    v_given := array(
+      select r.run_number
+      from public.export_runs as r
+      where r.organization_id = p_row.organization_id and r.run_number > v_after and r.run_number <= v_last
+      order by r.run_number
+      limit export_engine.page_size()
+    );
+  else
+    v_given := array(
+      select m.voucher_number
+      from public.export_run_claims as m
+      where m.organization_id = p_row.organization_id and m.voucher_number > v_after and m.voucher_number <= v_last
+      order by m.voucher_number
+      limit export_engine.page_size()
+    );
+  end if;
+  v_row := export_engine.add_checked(v_row, 'numbers', cardinality(v_given));
+
+  -- Before the first number there may be a series of another system's.
+  if v_after = 0 and cardinality(v_given) > 0 then
+    v_after := v_given[1];
+  end if;
+  if v_after > 0 then
+    v_missing := int8multirange(
+      int8range(
+        v_after + 1,
+        1 + greatest(
+          v_after, case when cardinality(v_given) < export_engine.page_size() then v_last else v_given[cardinality(v_given)] end
+        )
+      )
+    );
+  end if;
+  if not isempty(v_missing) then
+    v_missing := v_missing - coalesce(
+      (select range_agg(int8range(g.number, g.number, '[]')) from unnest(v_given) as g (number)), '{}'
+    );
+  end if;
+  if not isempty(v_missing) then
+    v_missing := v_missing - export_engine.explained_numbers(p_row.organization_id, v_name);
+  end if;
+  select coalesce(
+    jsonb_agg(
+      export_engine.finding(
+        v_name || '_missing',
+        case
+          when upper(g.missing) - lower(g.missing) = 1 then format('%s number %s was given and has no row.', v_word, lower(g.missing))
+          else format('%s numbers %s to %s were given and have no row.', v_word, lower(g.missing), upper(g.missing) - 1)
+        end,
+        jsonb_build_object('number', lower(g.missing))
+      )
+      order by g.missing
+    ),
+    '[]'
+  )
+  into v_findings
+  from unnest(v_missing) as g (missing);
+  v_row := export_engine.add_findings(v_row, v_findings);
+  if v_name = 'voucher_number' then
+    v_row := export_engine.add_findings(v_row, export_engine.doubled_numbers(p_row.organization_id, v_given));
+  end if;
+
+  if cardinality(v_given) = export_engine.page_size() then
+    v_row.cursor := jsonb_build_object('name', v_name, 'after', v_given[cardinality(v_given)]);
+  elsif v_name = 'run_number' then
+    v_row.cursor := jsonb_build_object('name', 'voucher_number', 'after', 0);
+  else
+    v_row := export_engine.next_phase(v_row, 'objects');
+  end if;
+  return v_row;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reconcile_numbers_page(p_row public.export_reconciliations) IS 'One page of the phase numbers: from the smallest number to the counter''s last value, as it was when the reconciliation began, each has its row or an explanation.';
+
+CREATE FUNCTION export_engine.reconcile_objects_page(p_row public.export_reconciliations) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_page record;
+begin
+  with page as materialized (
+    select o.name, split_part(o.name, '/', 2) as folder
+    from storage.objects as o
+    where
+      o.bucket_id = 'exports'
+      -- In the order of the bytes, as the storage server's own index has them; '0' is the character after '/'.
+      and o.name collate "C" > coalesce(p_row.cursor ->> 'after', p_row.organization_id || '/')
+      and o.name collate "C" < p_row.organization_id || '0'
+    order by o.name collate "C"
+    limit export_engine.page_size()
+  ),
+  judged as (
+    select p.name, p.folder, run.id, run.run_number, run.status
+    from page as p
+    left join public.export_runs as run
+      on run.id = case
+        when p.folder ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then p.folder::uuid
+      end
+    where
+      not exists (select from public.export_runs as r where r.file_path = p.name and r.completed_at is not null)
+      -- Stored, and about to be named.
+      and coalesce(run.status not in ('pending', 'processing', 'parked', 'in_doubt'), true)
+  )
+  select
+    (select count(*) from page) as seen,
+    (select max(p.name collate "C") from page as p) as last_name,
+    (
+      select coalesce(
+        jsonb_agg(
+          case
+            when j.id is null and j.folder ~ '^[0-9a-f-]{36}$' and not export_engine.is_deleted_for_good(j.folder::uuid)
+              then export_engine.finding(
+                'file_of_unknown_run', format('A file lies in the bucket of a run that the database does not know: %s.', j.name),
+                jsonb_build_object('object', j.name)
+              )
+            else export_engine.finding(
+              'orphan_object',
+              format('No run names the object %s%s.', j.name, coalesce(format('; run %s is %s', j.run_number, j.status), '')),
+              jsonb_build_object('object', j.name, 'run_id', j.id, 'run_number', j.run_number)
+            )
+          end
+          order by j.name
+        ),
+        '[]'
+      )
+      from judged as j
+    ) as findings
+  into v_page;
+
+  v_row := export_engine.add_findings(v_row, v_page.findings);
+  v_row := export_engine.add_checked(v_row, 'objects', v_page.seen);
+  if v_page.seen < export_engine.page_size() then
+    return export_engine.next_phase(v_row, 'locks');
+  end if;
+  v_row.cursor := jsonb_build_object('after', v_page.last_name);
+  return v_row;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.reconcile_objects_page(p_row public.export_reconciliations) IS 'One page of the phase objects: what lies in the organisation''s folder and no completed run names. A run that the database does not know is what a restored backup forgot; everything else is tidying up.';
+
+CREATE FUNCTION export_engine.reconcile_run_page(p_row public.export_reconciliations, p_limit integer) RETURNS TABLE(run public.export_runs, seen bigint, last_position integer, totals jsonb, left_out_count bigint, left_out_totals jsonb, kept_count bigint, kept_totals jsonb, sums jsonb, findings jsonb)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with run as materialized (
+    select r as it
+    from public.export_runs as r
+    where
+      r.organization_id = p_row.organization_id
+      and r.run_number >= coalesce((p_row.cursor ->> 'run_number')::bigint, (p_row.cursor ->> 'next_run_number')::bigint, 0)
+      and r.run_number <= p_row.last_run_number
+      and r.period_to >= coalesce(p_row.period_from, '-infinity')
+      and coalesce(r.period_from, '-infinity') <= coalesce(p_row.period_to, 'infinity')
+    order by r.run_number
+    limit 1
+  ),
+  members as materialized (
+    select
+      m.position, m.claim_id, m.kind, m.amount, m.currency, m.voucher_number, m.document ->> 'total' as document_total,
+      m.document ->> 'claim_number' as claim_number, m.outcome, m.released_at, m.document ->> 'approved_on' as approved_on,
+      -- What a void let go was in the file; what a run that was recorded by hand let go before it was completed, was not.
+      m.outcome in ('included', 'refused') or (
+        m.outcome = 'released' and ((run.it).origin <> 'manual' or m.released_at > (run.it).completed_at)
+      ) as is_kept
+    from public.export_run_claims as m
+    cross join run
+    where
+      -- Single values, so that the index gives the order and the run is not sorted for each page.
+      m.run_id = (select (x.it).id from run as x)
+      and m.position > (
+        select case
+          when (x.it).run_number = (p_row.cursor ->> 'run_number')::bigint then (p_row.cursor ->> 'position')::integer
+          else 0
+        end
+        from run as x
+      )
+    order by m.position
+    limit p_limit
+  ),
+  summed as (
+    select
+      coalesce(jsonb_object_agg(c.currency, c.amount), '{}') as totals,
+      coalesce(jsonb_object_agg(c.currency, c.left_out), '{}') as left_out_totals,
+      coalesce(jsonb_object_agg(c.currency, c.kept), '{}') as kept_totals
+    from (
+      select
+        m.currency,
+        sum(m.amount)::numeric(18, 2)::text as amount,
+        coalesce(sum(m.amount) filter (where m.outcome = 'left_out'), 0)::numeric(18, 2)::text as left_out,
+        coalesce(sum(m.amount) filter (where m.is_kept), 0)::numeric(18, 2)::text as kept
+      from members as m
+      group by m.currency
+    ) as c
+  ),
+  facts as materialized (
+    select f.claim_id, f.is_approved
+    from export_engine.claim_facts(array(select m.claim_id from members as m where m.released_at is null)) as f
+  ),
+  -- Claims in the books that nobody finds among the approved ones, each at its effective entry.
+  judged as materialized (
+    select j.class, j.currency, j.amount, j.finding
+    from export_engine.judge_claims(
+      array(
+        select m.claim_id
+        from members as m
+        join facts as f on f.claim_id = m.claim_id
+        where
+          not f.is_approved
+          and m.released_at is null
+          and coalesce(m.approved_on >= p_row.period_from::text, true)
+          and coalesce(m.approved_on <= p_row.period_to::text, true)
+      ),
+      p_row.time_zone
+    ) as j
+    join members as m on m.claim_id = j.claim_id and m.released_at is null
+    join run on true
+    where case
+      when j.entry_position is null then m.kind = 'reversal' and j.finding is not null
+      else m.kind = 'entry' and (j.entry_run_id, j.entry_position) = ((run.it).id, m.position)
+    end
+  ),
+  found as (
+    select j.finding from judged as j where j.finding is not null
+    union all
+    select export_engine.finding(
+      'claim_gone', format('Claim %s is in run %s, and not in the app any more.', m.claim_number, (run.it).run_number),
+      export_engine.run_about(run.it) || jsonb_build_object('claim_id', m.claim_id, 'claim_number', m.claim_number)
+    )
+    from members as m
+    join run on true
+    left join facts as f on f.claim_id = m.claim_id
+    where m.released_at is null and f.claim_id is null
+    union all
+    select export_engine.finding(
+      'ended_run_holds_claims',
+      format('Run %s is %s and still holds %s claims, %s among them.', x.run_number, x.status, x.claims, x.claim_number),
+      jsonb_build_object('run_id', x.id, 'run_number', x.run_number, 'claim_number', x.claim_number)
+    )
+    from (
+      select
+        (run.it).id, (run.it).run_number, (run.it).status, count(*) as claims, min(m.claim_number) as claim_number
+      from members as m
+      join run on true
+      where m.released_at is null and (run.it).status in ('failed', 'voided')
+      group by 1, 2, 3
+    ) as x
+    union all
+    select export_engine.finding(
+      'amount_not_of_document',
+      format('Voucher %s says %s, the frozen claim %s.', m.voucher_number, m.amount, m.document_total),
+      export_engine.run_about(run.it)
+        || jsonb_build_object('claim_id', m.claim_id, 'claim_number', m.claim_number, 'number', m.voucher_number)
+    )
+    from members as m
+    join run on true
+    where m.document_total is distinct from case m.kind when 'entry' then m.amount else -m.amount end::text
+    union all
+    select export_engine.finding(
+      'number_beyond_counter',
+      format('Voucher %s of run %s is above the counter, which will give it again.', x.number, x.run_number),
+      jsonb_build_object('run_id', x.id, 'run_number', x.run_number, 'number', x.number)
+    )
+    from (
+      select (run.it).id, (run.it).run_number, max(m.voucher_number) as number
+      from members as m
+      join run on true
+      group by 1, 2
+    ) as x
+    where x.number > coalesce(
+      (
+        select c.last_value from public.export_counters as c
+        where c.organization_id = p_row.organization_id and c.name = 'voucher_number'
+      ),
+      0
+    )
+    union all
+    select export_engine.finding(
+      'fencing_token_behind',
+      format('Run %s had token %s, the lock has %s: an old worker could pass for a new one.', (run.it).run_number, (run.it).fencing_token, l.fencing_token),
+      export_engine.run_about(run.it)
+    )
+    from run
+    join public.export_locks as l on l.organization_id = p_row.organization_id
+    where (run.it).fencing_token > l.fencing_token
+  )
+  select
+    run.it,
+    (select count(*) from members),
+    (select max(m.position) from members as m),
+    summed.totals,
+    (select count(*) from members as m where m.outcome = 'left_out'),
+    summed.left_out_totals,
+    (select count(*) from members as m where m.is_kept),
+    summed.kept_totals,
+    (
+      select coalesce(jsonb_agg(to_jsonb(s)), '[]')
+      from (
+        select j.class, j.currency, count(*) as claims, sum(j.amount)::numeric(18, 2)::text as amount
+        from judged as j
+        where j.class is not null
+        group by j.class, j.currency
+      ) as s
+    ),
+    (select coalesce(jsonb_agg(f.finding), '[]') from found as f)
+  from run
+  cross join summed;
+$$;
+
+COMMENT ON FUNCTION export_engine.reconcile_run_page(p_row public.export_reconciliations, p_limit integer) IS 'The next run of a reconciliation with a page of its members, summed and judged at one moment. No row when no run is left.';
+
+CREATE FUNCTION export_engine.reconcile_runs_page(p_row public.export_reconciliations) RETURNS public.export_reconciliations
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := p_row;
+  v_page record;
+  v_run public.export_runs;
+  v_left integer := export_engine.page_size();
+begin
+  -- Runs are small as a rule: as many as come to a page of members together.
+  for v_turn in 1..200 loop
+    select * into v_page from export_engine.reconcile_run_page(v_row, v_left);
+    if not found then
+      return export_engine.next_phase(v_row, 'numbers');
+    end if;
+    v_run := v_page.run;
+    v_row := export_engine.add_judged(v_row, v_page.sums);
+    v_row := export_engine.add_findings(v_row, v_page.findings);
+    v_row := export_engine.add_checked(v_row, 'members', v_page.seen);
+    v_row.cursor := export_engine.add_run_page(v_row.cursor, v_page);
+    v_left := v_left - v_page.seen;
+    exit when v_left <= 0;
+
+    -- Fewer than were asked for: that was the run's last page.
+    v_row := export_engine.add_findings(v_row, export_engine.check_run_sums(v_run, v_row.cursor));
+    if (v_row.cursor ->> 'is_completed')::boolean then
+      v_row := export_engine.add_findings(v_row, export_engine.check_run_file(v_run));
+    end if;
+    v_row := export_engine.add_checked(v_row, 'runs', 1);
+    v_row.cursor := jsonb_build_object('next_run_number', v_run.run_number + 1);
+  end loop;
+  return v_row;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.reconcile_runs_page(p_row public.export_reconciliations) IS 'One page of the phase runs: runs in order of their numbers, with the members of each. Volatile, so that each run is read as it is now.';
+
+CREATE FUNCTION export_engine.reconciliation_json(p_row public.export_reconciliations) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_build_object(
+    'reconciliation_id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'period_from', p_row.period_from,
+    'period_to', p_row.period_to,
+    'time_zone', p_row.time_zone,
+    'asked_by', p_row.asked_by,
+    'started_at', p_row.started_at,
+    'finished_at', p_row.finished_at,
+    'is_green', p_row.is_green,
+    'phase', p_row.phase,
+    'whole', p_row.whole,
+    'classes', p_row.classes,
+    'checked', p_row.checked,
+    'red_count', p_row.red_count,
+    'note_count', p_row.note_count,
+    'finding_counts', p_row.finding_counts,
+    -- Asked for after every page: the list is told once, at the end.
+    'findings', case when p_row.finished_at is not null then p_row.findings else '[]'::jsonb end
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.reconciliation_json(p_row public.export_reconciliations) IS 'A reconciliation as every function answers it; the findings when it is finished.';
+
+CREATE FUNCTION export_engine.reconciliation_sentence(p_row public.export_reconciliations) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select concat_ws(
+    ' ',
+    case
+      when p_row.is_green then format(
+        'Green: %s claims, each in one class; %s runs, each the sum of its members; %s numbers; %s files read.',
+        p_row.whole ->> 'count', coalesce(p_row.checked ->> 'runs', '0'), coalesce(p_row.checked ->> 'numbers', '0'),
+        coalesce(p_row.checked ->> 'files', '0')
+      )
+      else format(
+        'Red: %s.',
+        (
+          select string_agg(format('%s (%s)', c.key, c.value), ', ' order by c.key)
+          from jsonb_each_text(p_row.finding_counts) as c
+          where export_engine.finding_is_red(c.key)
+        )
+      )
+    end,
+    case
+      when p_row.note_count > 0 then format(
+        'Notes: %s.',
+        (
+          select string_agg(format('%s (%s)', c.key, c.value), ', ' order by c.key)
+          from jsonb_each_text(p_row.finding_counts) as c
+          where not export_engine.finding_is_red(c.key)
+        )
+      )
+    end
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.reconciliation_sentence(p_row public.export_reconciliations) IS 'What a finished reconciliation says, in a line.';
+
+CREATE FUNCTION export_engine.record_claims(p_run public.export_runs, p_rows jsonb, p_claim_ids uuid[]) RETURNS public.export_runs
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.reserve_claims(p_run, p_claim_ids);
+begin
+  -- In a statement of its own, to see the members; they are the ones after those that were there before.
+  insert into public.export_confirmations (run_id, organization_id, voucher_number, outcome, external_number, actor)
+  select m.run_id, m.organization_id, m.voucher_number, 'booked', w.voucher_number, p_run.triggered_by_name
+  from public.export_run_claims as m
+  join jsonb_to_recordset(p_rows) as w (claim_id uuid, voucher_number text) on w.claim_id = m.claim_id
+  where m.run_id = p_run.id and m.position > p_run.reserved_count and w.voucher_number is not null
+  order by m.position;
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.record_claims(p_run public.export_runs, p_rows jsonb, p_claim_ids uuid[]) IS 'Reserves claims that the caller has locked, and confirms those as booked whose number in the accounting system the list knows.';
+
 CREATE FUNCTION export_engine.record_event(p_run public.export_runs, p_event text, p_actor_id uuid, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
@@ -2675,6 +5641,92 @@ CREATE FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event 
 $$;
 
 COMMENT ON FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) IS 'Adds an event by the caller, under a name that is known already.';
+
+CREATE FUNCTION export_engine.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_row public.export_reconciliations := export_engine.hold_reconciliation(p_reconciliation_id);
+  v_run public.export_runs;
+  v_code text;
+begin
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id and r.organization_id = v_row.organization_id;
+  if v_run.id is null then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  -- Somebody else told it before, or the reconciliation is past it.
+  if v_row.phase <> 'files' or v_run.run_number <= coalesce((v_row.cursor ->> 'run_number')::bigint, 0) then
+    return export_engine.reconciliation_json(v_row);
+  end if;
+  v_code := case
+    when p_gave_up then 'file_not_read'
+    when p_sha256 is null then 'file_missing'
+    when (p_sha256, p_size) is distinct from (v_run.file_sha256, v_run.file_size) then 'file_altered'
+  end;
+  if v_code is not null then
+    v_row := export_engine.add_findings(v_row, jsonb_build_array(export_engine.finding(
+      v_code,
+      case v_code
+        when 'file_not_read' then format('The file of run %s is too large to be read in the time that there was.', v_run.run_number)
+        when 'file_missing' then format('The bytes of the file of run %s are gone.', v_run.run_number)
+        else format(
+          'The stored bytes of run %s have hash %s and size %s; the run says %s and %s.', v_run.run_number, p_sha256, p_size,
+          v_run.file_sha256, v_run.file_size
+        )
+      end,
+      export_engine.run_about(v_run) || jsonb_build_object('object', v_run.file_path)
+    )));
+  end if;
+  v_row := export_engine.add_checked(v_row, 'files', case when p_gave_up then 0 else 1 end);
+  v_row.cursor := jsonb_build_object('run_number', v_run.run_number);
+  perform export_engine.keep_reconciliation(v_row);
+  return export_engine.reconciliation_json(v_row);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) IS 'What the stored bytes of a run''s file are: hash and size, no hash when they are gone, or that they could not be read in time. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.record_lines(p_run public.export_runs, p_lines jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_told record;
+begin
+  -- A worker of the version before says nothing.
+  if coalesce(jsonb_typeof(p_lines), 'null') = 'null' then
+    return;
+  end if;
+  select t.positions, t.first_lines, t.last_line into v_told
+  from jsonb_to_record(p_lines) as t (positions integer[], first_lines integer[], last_line integer);
+  if coalesce(cardinality(v_told.positions), 0) = 0
+    or cardinality(v_told.positions) is distinct from cardinality(v_told.first_lines)
+    or coalesce(v_told.last_line, 0) < v_told.first_lines[cardinality(v_told.first_lines)]
+    or exists (
+      select
+      from (
+        select
+          x.position > lag(x.position, 1, 0) over place and x.line > lag(x.line, 1, 0) over place as goes_up
+        from unnest(v_told.positions, v_told.first_lines) with ordinality as x (position, line, ordinal)
+        window place as (order by x.ordinal)
+      ) as step
+      where step.goes_up is not true
+    ) then
+    perform export_engine.refuse(
+      409, 'totals_mismatch', 'The lines of a page go up with its positions.', 'Render the run again from its frozen claims.'
+    );
+  end if;
+  -- An earlier attempt cut its pages elsewhere if more was left out since.
+  delete from public.export_run_pages where run_id = p_run.id and fencing_token < p_run.fencing_token;
+  -- Said a second time when the reply was lost.
+  insert into public.export_run_pages (run_id, fencing_token, organization_id, positions, first_lines, last_line)
+  values (p_run.id, p_run.fencing_token, p_run.organization_id, v_told.positions, v_told.first_lines, v_told.last_line)
+  on conflict do nothing;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.record_lines(p_run public.export_runs, p_lines jsonb) IS 'Writes on which lines the vouchers of a page stand, for the attempt that holds the run. Saying it twice changes nothing.';
 
 CREATE FUNCTION export_engine.recover_export_run(p_run_id uuid, p_reason text, p_actor text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2752,6 +5804,32 @@ $$;
 
 COMMENT ON FUNCTION export_engine.refuse_change() IS 'Trigger: rows of this table are never changed or deleted, by anybody.';
 
+CREATE FUNCTION export_engine.refuse_delete_without_tombstone() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_run_id uuid;
+begin
+  if tg_table_name = 'export_runs' then
+    v_run_id := old.id;
+  else
+    v_run_id := old.run_id;
+  end if;
+  if export_engine.is_writing() and exists (select from public.export_deleted_runs as d where d.run_id = v_run_id) then
+    return old;
+  end if;
+  perform export_engine.refuse(
+    403, 'history_is_protected',
+    format('delete on %I is not allowed: its rows are written once and kept.', tg_table_name),
+    'hard_delete_export_run removes a run whose retention is over.'
+  );
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.refuse_delete_without_tombstone() IS 'Trigger: rows of a run go only by hard_delete_export_run, after the row that explains the run was written. Also for the owner.';
+
 CREATE FUNCTION export_engine.refuse_direct_write() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2828,9 +5906,25 @@ begin
     order by m.position
     limit export_engine.page_size()
   ) as page;
-  update public.export_run_claims as m
-  set outcome = 'released', released_at = clock_timestamp()
-  where m.run_id = p_run.id and m.position > p_run.released_position and m.position <= v_until and m.outcome = 'included';
+  -- One statement: the page is read once. What an export by hand took from its hold goes back to it when nobody has exported it
+  -- after all. Not what was left out: who must act on that is said beside it, and a hold would hide it.
+  with released as (
+    update public.export_run_claims as m
+    set outcome = 'released', released_at = clock_timestamp()
+    where m.run_id = p_run.id and m.position > p_run.released_position and m.position <= v_until and m.outcome = 'included'
+    returning m.organization_id, m.claim_id, m.kind
+  )
+  insert into public.export_holds (organization_id, claim_id, cause, reason, held_by)
+  select hold.organization_id, hold.claim_id, hold.cause, hold.reason, hold.held_by
+  from released
+  cross join lateral (
+    select h.organization_id, h.claim_id, h.cause, h.reason, h.held_by
+    from public.export_holds as h
+    where h.claim_id = released.claim_id and h.lifted_by = format('run %s', p_run.run_number)
+    limit 1
+  ) as hold
+  where p_run.status = 'releasing' and released.kind = 'entry'
+  on conflict (claim_id) where claim_id is not null and lifted_at is null do nothing;
   if p_run.reverses_run_id is not null then
     -- The earlier entry counts again, so that there is nothing to hold.
     perform export_engine.lift_reversal_holds(p_run, array(
@@ -2847,7 +5941,31 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.release_page(p_run public.export_runs) IS 'Lets one page of members go. None is left when released_position has reached reserved_count.';
+COMMENT ON FUNCTION export_engine.release_page(p_run public.export_runs) IS 'Lets one page of members go; claims of a failing run whose holds it had lifted are held again. None is left when released_position has reached reserved_count.';
+
+CREATE FUNCTION export_engine.remove_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  insert into public.export_deleted_runs (run_id, confirmation, reason, deleted_by)
+  values (p_run_id, p_confirmation, p_reason, p_actor);
+  loop
+    delete from public.export_run_claims as m
+    where
+      m.run_id = p_run_id
+      and m.position <= (
+        select x.position from public.export_run_claims as x where x.run_id = p_run_id order by x.position limit 1
+      ) + export_engine.page_size() - 1;
+    exit when not found;
+  end loop;
+  delete from public.export_run_events where run_id = p_run_id;
+  delete from public.export_confirmations where run_id = p_run_id;
+  delete from public.export_runs where id = p_run_id;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.remove_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) IS 'Writes the row that explains a run, then removes everything else of it, members page by page.';
 
 CREATE FUNCTION export_engine.renew_export_lock(p_run_id uuid, p_fencing_token bigint) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3174,6 +6292,16 @@ $$;
 
 COMMENT ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) IS 'Takes the next page of the reversed run''s vouchers back: the frozen documents again, with voucher numbers of their own.';
 
+CREATE FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) RETURNS date
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  -- 31 December also after a fiscal year that ends earlier: never before the law allows it.
+  select make_date(extract(year from export_engine.fiscal_year_end(p_organization_id, p_export_date))::integer + 5, 12, 31);
+$$;
+
+COMMENT ON FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) IS 'The last day on which what was exported on a day must be kept: 31 December five years after the fiscal year.';
+
 CREATE FUNCTION export_engine.retry_after(p_lock public.export_locks) RETURNS integer
     LANGUAGE sql
     SET search_path TO ''
@@ -3238,6 +6366,9 @@ begin
   end if;
   perform export_engine.check_reversible(v_run);
   v_answer := export_engine.reversal_without_work(v_run, v_lock);
+  if not export_engine.is_settled(v_answer) then
+    perform export_engine.check_not_held(v_run.organization_id);
+  end if;
   if v_answer is not null then
     return v_answer;
   end if;
@@ -3264,6 +6395,13 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) IS 'First step of a reversing run: started, resumed (a dead worker''s run comes first), replayed or busy. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.run_about(p_run public.export_runs) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN jsonb_build_object('run_id', (p_run).id, 'run_number', (p_run).run_number);
+
+COMMENT ON FUNCTION export_engine.run_about(p_run public.export_runs) IS 'What a finding about a run names.';
 
 CREATE FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) RETURNS public.export_runs
     LANGUAGE plpgsql STABLE
@@ -3374,7 +6512,8 @@ CREATE FUNCTION export_engine.run_json(p_run public.export_runs) RETURNS jsonb
     'voiding_at', p_run.voiding_at,
     'voided_at', p_run.voided_at,
     'deleted_at', p_run.deleted_at,
-    'deleted', p_run.deleted_at is not null
+    'deleted', p_run.deleted_at is not null,
+    'kept_until', export_engine.retention_ends(p_run.organization_id, p_run.export_date)
   );
 $$;
 
@@ -3426,6 +6565,89 @@ $$;
 
 COMMENT ON FUNCTION export_engine.seal_run(p_run public.export_runs) IS 'From now on nothing joins the run.';
 
+CREATE FUNCTION export_engine.settle_claim_changes(p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_new bigint[];
+  v_old bigint[];
+  v_settled bigint[];
+begin
+  if p_limit is null or p_limit not between 1 and export_engine.page_size() then
+    perform export_engine.refuse(
+      400, 'limit_out_of_range', format('limit is 1 to %s.', export_engine.page_size()), 'Ask for fewer notes.'
+    );
+  end if;
+  perform export_engine.open_for_writing();
+  -- Only what was seen an hour ago is judged: whoever reserved the claim at that time, unseen, has long come to an end.
+  select
+    array_agg(due.id) filter (where due.looked_at = '-infinity'),
+    array_agg(due.id) filter (where due.looked_at > '-infinity')
+  into v_new, v_old
+  from (
+    select n.id, n.looked_at
+    from public.export_claim_changes as n
+    where n.looked_at < clock_timestamp() - interval '1 hour'
+    order by n.looked_at, n.id
+    limit p_limit
+    for update skip locked
+  ) as due;
+  v_settled := export_engine.settled_notes(v_old);
+  delete from public.export_claim_changes where id = any (v_settled);
+  update public.export_claim_changes
+  set looked_at = clock_timestamp()
+  where id = any (v_new || v_old);
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('looked_at', coalesce(cardinality(v_new || v_old), 0), 'settled', cardinality(v_settled));
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.settle_claim_changes(p_limit integer) IS 'Removes notes of claims that are as they were exported, or in no run, an hour after they were first seen. Locks notes only, which the app never touches again. Definer, because no API role may write the table.';
+
+CREATE FUNCTION export_engine.settled_notes(p_note_ids bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_claim_ids uuid[] := array(
+    select distinct n.claim_id from public.export_claim_changes as n where n.id = any (p_note_ids)
+  );
+  -- All at once: alone each comparison would be planned anew.
+  v_differ uuid[] := array(
+    select c.claim_id from public.export_changed_claims as c where c.claim_id = any (v_claim_ids)
+  );
+begin
+  return array(
+    select n.id
+    from public.export_claim_changes as n
+    where
+      n.id = any (p_note_ids)
+      and n.claim_id <> all (v_differ)
+      and (
+        select r.id
+        from export_engine.entered_claims as e
+        join public.export_runs as r on r.id = e.run_id
+        where e.claim_id = n.claim_id and r.status <> 'completed'
+        limit 1
+      ) is null
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.settled_notes(p_note_ids bigint[]) IS 'Those of the notes that nobody needs: their claim is in no run, or in a completed one just as it is now.';
+
+CREATE FUNCTION export_engine.standing_hold(p_organization_id uuid) RETURNS public.export_holds
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select h.*
+  from public.export_holds as h
+  where h.organization_id = p_organization_id and h.claim_id is null and h.lifted_at is null;
+$$;
+
+COMMENT ON FUNCTION export_engine.standing_hold(p_organization_id uuid) IS 'The hold on the organisation itself; null when it may export.';
+
 CREATE FUNCTION export_engine.start_attempt(p_run public.export_runs, p_invocation_id uuid, p_actor_id uuid, p_event text) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3472,10 +6694,17 @@ declare
   v_claim_ids uuid[];
   v_missing text;
 begin
+  if p_run.origin <> 'manual' then
+    perform export_engine.check_not_held(p_run.organization_id);
+  end if;
   perform export_engine.hold_before_claims(p_run.organization_id);
   if exists (select from public.export_locks as l where l.organization_id = p_run.organization_id and l.run_id is not null) then
     perform export_engine.refuse(
-      409, 'lock_busy', 'Another run of this organisation is not finished.', 'Wait for it, or trigger an export, which finishes it.'
+      409, 'lock_busy', 'Another run of this organisation is not finished.',
+      case
+        when (export_engine.standing_hold(p_run.organization_id)).id is null then 'Wait for it, or trigger an export, which finishes it.'
+        else 'It waits for the end of the hold; fail_export_run_by_admin ends it before.'
+      end
     );
   end if;
   v_run := export_engine.start_attempt(p_run, gen_random_uuid(), p_run.triggered_by, 'started');
@@ -3502,7 +6731,43 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.start_pending_run(p_run public.export_runs, p_claim_ids uuid[]) IS 'pending -> processing: takes the lock and reserves exactly the named claims, all or none. Without names nothing is reserved yet and the worker asks for pages.';
+COMMENT ON FUNCTION export_engine.start_pending_run(p_run public.export_runs, p_claim_ids uuid[]) IS 'pending -> processing: takes the lock and reserves exactly the named claims, all or none. Without names nothing is reserved yet and the worker asks for pages. On hold, only a run that is recorded by hand starts.';
+
+CREATE FUNCTION export_engine.start_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_files_since timestamp with time zone) RETURNS uuid
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_id uuid;
+begin
+  perform export_engine.open_for_writing();
+  insert into public.export_reconciliations (
+    organization_id, period_from, period_to, time_zone, asked_by, files_since, last_run_number, last_voucher_number
+  )
+  select
+    p_organization_id, p_period_from, p_period_to,
+    coalesce(
+      (
+        select t.time_zone from public.export_targets as t
+        where t.organization_id = p_organization_id
+        order by t.is_enabled desc, t.target
+        limit 1
+      ),
+      'UTC'
+    ),
+    p_asked_by, p_files_since,
+    coalesce(max(c.last_value) filter (where c.name = 'run_number'), 0),
+    coalesce(max(c.last_value) filter (where c.name = 'voucher_number'), 0)
+  from public.export_counters as c
+  where c.organization_id = p_organization_id
+  on conflict (organization_id) where asked_by = 'sweep' and finished_at is null do nothing
+  returning id into v_id;
+  perform export_engine.close_for_writing();
+  return v_id;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.start_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_files_since timestamp with time zone) IS 'Inserts a reconciliation with the counters and the time zone of now. Null when a sweep''s own is not finished.';
 
 CREATE FUNCTION export_engine.start_run(p_target public.export_targets, p_trigger text, p_actor_id uuid, p_period_from date, p_period_to date, p_idempotency_key text, p_request_fingerprint text, p_invocation_id uuid, p_renderer_version text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3633,6 +6898,10 @@ begin
     return jsonb_build_object('outcome', 'busy', 'run', null, 'retry_after', 1);
   end if;
   if v_lock.run_id is not null then
+    -- Letting claims go exports nothing.
+    if not exists (select from public.export_runs as r where r.id = v_lock.run_id and r.status = 'releasing') then
+      perform export_engine.check_not_held(p_organization_id);
+    end if;
     perform export_engine.open_for_writing();
     v_answer := export_engine.take_over(v_lock, p_invocation_id, null);
     perform export_engine.close_for_writing();
@@ -3649,7 +6918,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) IS 'Takes over the organisation''s unfinished run when its lease is over: resumed, busy or nothing_to_resume. The last one names a run that was failed or parked instead. Definer, because no API role may write the tables.';
+COMMENT ON FUNCTION export_engine.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) IS 'Takes over the organisation''s unfinished run when its lease is over: resumed, busy or nothing_to_resume. The last one names a run that was failed or parked instead. Refused while the organisation is on hold, unless the run only lets its claims go. Definer, because no API role may write the tables.';
 
 CREATE FUNCTION export_engine.target_is_clear(p_organization_id uuid, p_target text) RETURNS boolean
     LANGUAGE sql STABLE
@@ -3664,6 +6933,27 @@ CREATE FUNCTION export_engine.transition_is_legal(p_from text, p_to text) RETURN
     RETURN CASE p_from WHEN 'pending'::text THEN (p_to = ANY (ARRAY['processing'::text, 'releasing'::text])) WHEN 'processing'::text THEN (p_to = ANY (ARRAY['completed'::text, 'parked'::text, 'in_doubt'::text, 'releasing'::text])) WHEN 'parked'::text THEN (p_to = ANY (ARRAY['processing'::text, 'releasing'::text])) WHEN 'in_doubt'::text THEN (p_to = ANY (ARRAY['completed'::text, 'processing'::text, 'releasing'::text])) WHEN 'releasing'::text THEN (p_to = 'failed'::text) WHEN 'completed'::text THEN (p_to = 'voiding'::text) WHEN 'voiding'::text THEN (p_to = 'voided'::text) ELSE false END;
 
 COMMENT ON FUNCTION export_engine.transition_is_legal(p_from text, p_to text) IS 'The state machine of a run: true when p_to may follow p_from.';
+
+CREATE FUNCTION export_engine.unknown_claims(p_claim_ids uuid[]) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select string_agg(coalesce(asked.claim_id::text, 'null'), ', ' order by asked.claim_id)
+  from (
+    select c.claim_id
+    from unnest(p_claim_ids) as c (claim_id)
+    left join export_engine.claim_facts(p_claim_ids) as f on f.claim_id = c.claim_id
+    where
+      f.claim_id is null
+      or (
+        (select auth.uid()) is not null
+        and not export_engine.member_has_role(f.organization_id, (select auth.uid()), array['coordinator', 'accountant', 'admin'])
+      )
+    limit 5
+  ) as asked;
+$$;
+
+COMMENT ON FUNCTION export_engine.unknown_claims(p_claim_ids uuid[]) IS 'The first of the claims that do not exist, or that the caller may not know of; null when there is none.';
 
 CREATE FUNCTION export_engine.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3753,7 +7043,8 @@ begin
     );
   end if;
   perform export_engine.check_can_be_taken_back(v_run);
-  if export_engine.is_imported(v_run.id) then
+  -- What was recorded by hand has no vouchers of ours that a reversal could take back, booked or not.
+  if v_run.origin <> 'manual' and export_engine.is_imported(v_run.id) then
     perform export_engine.refuse(
       409, 'run_was_imported', 'The accounting system has vouchers of this run.', 'Reverse the run: its vouchers are entered with opposite signs.'
     );
@@ -3767,7 +7058,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) IS 'Takes a completed run back whose file was never imported: lets the first page of claims go and holds them; the sweep, or continue_export_release, the others. Definer, because no API role may write the tables.';
+COMMENT ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) IS 'Takes a completed run back whose file was never imported, or that was recorded by hand: lets the first page of claims go and holds them; the sweep, or continue_export_release, the others. Definer, because no API role may write the tables.';
 
 CREATE FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -3783,29 +7074,38 @@ $$;
 
 COMMENT ON FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) IS 'Waits until nobody else works on the organisation''s lock row: a repeated complete or fail then sees what the first one did.';
 
-CREATE TABLE public.export_holds (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    organization_id uuid NOT NULL,
-    claim_id uuid,
-    cause text NOT NULL,
-    reason text NOT NULL,
-    held_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    held_by text NOT NULL,
-    lifted_at timestamp with time zone,
-    lifted_by text,
-    CONSTRAINT export_holds_cause_check CHECK ((cause = ANY (ARRAY['voided'::text, 'reversed'::text, 'refused'::text, 'by_hand'::text]))),
-    CONSTRAINT export_holds_held_by_check CHECK (((char_length(held_by) >= 1) AND (char_length(held_by) <= 200))),
-    CONSTRAINT export_holds_lifted_check CHECK ((num_nonnulls(lifted_at, lifted_by) = ANY (ARRAY[0, 2]))),
-    CONSTRAINT export_holds_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500)))
-);
+CREATE FUNCTION export_engine.why_not_erasable(p_claim_id uuid, p_is_closed boolean) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select case
+    when coalesce(back.status, entry.status) not in ('completed', 'voiding') then 'reserved'
+    when entry.status = 'voiding' then 'being taken back'
+    when entry.status is null and not p_is_closed then 'not exported'
+  end
+  from (values (p_claim_id)) as asked (claim_id)
+  left join lateral (
+    select r.status, e.generation
+    from export_engine.entered_claims as e
+    join public.export_runs as r on r.id = e.run_id
+    where e.claim_id = asked.claim_id
+    limit 1
+  ) as entry on true
+  left join lateral (
+    -- A reversal on its way: when it is completed, the claim is to be exported again.
+    select r.status
+    from public.export_run_claims as m
+    join public.export_runs as r on r.id = m.run_id
+    where
+      m.claim_id = asked.claim_id
+      and m.kind = 'reversal'
+      and m.generation = entry.generation
+      and m.released_at is null
+    limit 1
+  ) as back on true;
+$$;
 
-COMMENT ON TABLE public.export_holds IS 'Holds on claims, which automatic triggers respect and an export by hand lifts, and on organisations, which export nothing until the hold is lifted. Written by functions only; a lifted hold stays as history.';
-
-COMMENT ON COLUMN public.export_holds.claim_id IS 'The claim; null when the whole organisation is held.';
-
-COMMENT ON COLUMN public.export_holds.lifted_at IS 'Null while the hold stands.';
-
-COMMENT ON COLUMN public.export_holds.lifted_by IS 'Who lifted it, or the run that took the claim; null while the hold stands.';
+COMMENT ON FUNCTION export_engine.why_not_erasable(p_claim_id uuid, p_is_closed boolean) IS 'Null when the claim''s texts are needed no more: it is finally exported, or closed and in no run. Else why they still are.';
 
 CREATE FUNCTION export_engine.without_held_claims(p_claim_ids uuid[]) RETURNS uuid[]
     LANGUAGE sql STABLE
@@ -3827,6 +7127,15 @@ CREATE FUNCTION export_engine.work_answer(p_outcome text, p_run public.export_ru
 $$;
 
 COMMENT ON FUNCTION export_engine.work_answer(p_outcome text, p_run public.export_runs) IS 'What a worker needs: the run, its token, the frozen configuration and the first page of members.';
+
+CREATE FUNCTION public.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.add_export_backfill_page(p_run_id, p_fencing_token, p_rows);
+$$;
+
+COMMENT ON FUNCTION public.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) IS 'Adds at most 2,000 claims of a list to its run (service key).';
 
 CREATE FUNCTION public.begin_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE sql
@@ -3851,6 +7160,44 @@ $$;
 
 COMMENT ON FUNCTION public.begin_export_as_service(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_triggered_by uuid, p_renderer_version text) IS 'First step of an export, as the system (service key): webhook, schedule, sweep, cli.';
 
+CREATE FUNCTION public.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.begin_export_backfill(
+    p_organization_id, p_target, p_list_sha256, p_exported_on, p_file_name, p_part, p_actor, p_invocation_id
+  );
+$$;
+
+COMMENT ON FUNCTION public.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) IS 'Begins or resumes the run of one date and file of a list (service key).';
+
+CREATE FUNCTION public.begin_reconciliation(p_organization_id uuid, p_period_from date DEFAULT NULL::date, p_period_to date DEFAULT NULL::date, p_asked_by text DEFAULT 'cli'::text, p_with_files boolean DEFAULT true) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.begin_reconciliation(p_organization_id, p_period_from, p_period_to, p_asked_by, p_with_files);
+$$;
+
+COMMENT ON FUNCTION public.begin_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_with_files boolean) IS 'Begins a reconciliation of an organisation, or of a period of approval dates (service key).';
+
+CREATE FUNCTION public.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.check_export_backfill(p_organization_id, p_target, p_list_sha256, p_rows);
+$$;
+
+COMMENT ON FUNCTION public.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) IS 'What each row of a list of claims exported by hand comes to; writes nothing (service key).';
+
+CREATE FUNCTION public.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.complete_export_backfill(p_run_id, p_fencing_token, p_file, p_expected_count);
+$$;
+
+COMMENT ON FUNCTION public.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) IS 'Completes the run of a list, with the stored list as its file (service key).';
+
 CREATE FUNCTION public.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -3869,6 +7216,15 @@ $$;
 
 COMMENT ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) IS 'Accountant, admin: the file of a run, or single vouchers of it ([{"voucher_number": 1001, "external_number": "B17", "note": "..."}]), was imported, booked or refused. Without a login say who you are (p_actor).';
 
+CREATE FUNCTION public.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.confirm_export_vouchers(p_run_id, p_vouchers, p_actor, coalesce(p_dry_run, false));
+$$;
+
+COMMENT ON FUNCTION public.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) IS 'Accountant, admin: what the accounting system made of each of at most 2,000 vouchers ([{"voucher_number": 1001, "outcome": "booked", "external_number": "B17", "note": "..."}]), all or none. p_dry_run checks and records nothing. Without a login say who you are (p_actor).';
+
 CREATE FUNCTION public.continue_export_release(p_run_id uuid) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -3877,6 +7233,15 @@ CREATE FUNCTION public.continue_export_release(p_run_id uuid) RETURNS jsonb
 $$;
 
 COMMENT ON FUNCTION public.continue_export_release(p_run_id uuid) IS 'Lets the next page of a failing run''s claims go (service key).';
+
+CREATE FUNCTION public.continue_reconciliation(p_reconciliation_id uuid) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.continue_reconciliation(p_reconciliation_id);
+$$;
+
+COMMENT ON FUNCTION public.continue_reconciliation(p_reconciliation_id uuid) IS 'Does one page of a reconciliation; again until finished_at is set (service key).';
 
 CREATE FUNCTION public.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text DEFAULT 'engine'::text) RETURNS jsonb
     LANGUAGE sql
@@ -3896,6 +7261,24 @@ $$;
 
 COMMENT ON FUNCTION public.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) IS 'Repository: soft delete of a finished run (service key).';
 
+CREATE FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.erase_claimant(p_organization_id, p_claim_ids, p_reason, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) IS 'Admin: takes name, number and free texts out of at most 2,000 claims that are exported, drafts or rejected. What was frozen into runs stays until its retention ends. Without a login say who you are (p_actor); write no name into the reason.';
+
+CREATE FUNCTION public.explain_number_gap(p_organization_id uuid, p_name text, p_first_number bigint, p_last_number bigint, p_reason text, p_actor text) RETURNS public.export_number_gaps
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.explain_number_gap(p_organization_id, p_name, p_first_number, p_last_number, p_reason, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.explain_number_gap(p_organization_id uuid, p_name text, p_first_number bigint, p_last_number bigint, p_reason text, p_actor text) IS 'Database owner only: records why nobody has these run numbers or voucher numbers (p_name: run_number, voucher_number), after looking into it. The next reconciliation no longer names them.';
+
 CREATE FUNCTION public.fail_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb, p_left_out jsonb) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -3913,6 +7296,68 @@ CREATE FUNCTION public.fail_export_run_by_admin(p_run_id uuid, p_reason text, p_
 $$;
 
 COMMENT ON FUNCTION public.fail_export_run_by_admin(p_run_id uuid, p_reason text, p_actor text) IS 'Admin: ends an unfinished run and frees its claims, whoever works on it. Say why and who you are.';
+
+CREATE FUNCTION public.find_claim_at_line(p_run_id uuid, p_line_number integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+  v_position integer;
+  v_lines jsonb;
+begin
+  -- Row-level security decides what the caller can see; unknown and foreign runs get the same answer.
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  if v_run.id is null then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  if v_run.completed_at is null or not exists (
+    select from public.export_run_pages as p where p.run_id = v_run.id and p.fencing_token = v_run.fencing_token
+  ) then
+    perform export_engine.refuse(
+      404, 'lines_not_recorded', 'For this run nobody wrote down which lines its vouchers stand on.',
+      'Search for the voucher number or the claim number that stands on the line.'
+    );
+  end if;
+  select p.positions[width_bucket(p_line_number, p.first_lines)] into v_position
+  from public.export_run_pages as p
+  where
+    p.run_id = v_run.id
+    and p.fencing_token = v_run.fencing_token
+    and p.first_line <= p_line_number
+    and p.last_line >= p_line_number
+  order by p.first_line desc
+  limit 1;
+  if v_position is null then
+    perform export_engine.refuse(
+      404, 'line_not_found', format('No voucher stands on line %s of the file.', p_line_number),
+      format(
+        'Its vouchers stand on lines %s.',
+        (
+          select format('%s to %s', min(p.first_line), max(p.last_line))
+          from public.export_run_pages as p
+          where p.run_id = v_run.id and p.fencing_token = v_run.fencing_token
+        )
+      )
+    );
+  end if;
+  v_lines := export_engine.lines_of(v_run, v_position);
+  return (
+    select jsonb_build_object(
+      'run_id', v_run.id,
+      'line_number', p_line_number,
+      'lines', v_lines,
+      'voucher_line', p_line_number - (v_lines ->> 'first')::integer + 1,
+      'claim_id', m.claim_id,
+      'claim_number', m.document ->> 'claim_number'
+    ) || export_engine.membership_in_short(m)
+    from public.export_run_claims as m
+    where m.run_id = v_run.id and m.position = v_position
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION public.find_claim_at_line(p_run_id uuid, p_line_number integer) IS 'For staff: the claim whose voucher stands on a line of the run''s file, counted from 1, header included, as an editor shows it; voucher_line is the line within the voucher.';
 
 CREATE FUNCTION public.find_exports(p_organization_id uuid, p_text text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -3949,6 +7394,12 @@ begin
         limit v_limit + 1
       )
       union all
+      (
+        select f.id, 'manual_file_name' from public.export_runs as f
+        where f.organization_id = p_organization_id and f.manual_file_name = v_text
+        limit v_limit + 1
+      )
+      union all
       -- Operators that row-level security lets pass to the index, as like would not be.
       (
         select h.id, 'file_sha256' from public.export_runs as h
@@ -3976,7 +7427,8 @@ begin
   )
   into v_claims
   from (
-    select m as member, array_agg(hit.by order by hit.by) as by
+    -- A number that was reported twice is found once.
+    select m as member, array_agg(distinct hit.by order by hit.by) as by
     from (
       (
         select v.run_id, v.position, 'voucher_number' as by from public.export_run_claims as v
@@ -3990,6 +7442,15 @@ begin
           c.claim_id = (select n.claim_id from export_engine.claims_with_number(p_organization_id, v_text) as n (claim_id) limit 1)
           and c.organization_id = p_organization_id
         order by c.reserved_at desc
+        limit v_limit + 1
+      )
+      union all
+      (
+        select x.run_id, m.position, 'external_number'
+        from public.export_confirmations as x
+        join public.export_run_claims as m
+          on m.organization_id = x.organization_id and m.voucher_number = x.voucher_number and m.run_id = x.run_id
+        where x.organization_id = p_organization_id and x.external_number = v_text
         limit v_limit + 1
       )
     ) as hit
@@ -4008,7 +7469,7 @@ begin
 end;
 $_$;
 
-COMMENT ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) IS 'For staff: runs by number, file name or the first 8 or more characters of the file''s hash; memberships by our voucher number or by the number that the claim carries now. At most 50 of each, newest first; deleted runs are included and marked.';
+COMMENT ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) IS 'For staff: runs by number, file name (of the stored file or of the one made by hand) or the first 8 or more characters of the file''s hash; memberships by our voucher number, the accounting system''s, or the number that the claim carries now. At most 50 of each, newest first; deleted runs are included and marked.';
 
 CREATE FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -4023,6 +7484,7 @@ CREATE FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) RETURNS jsonb
             'kind', m.kind,
             'generation', m.generation,
             'voucher_number', m.voucher_number,
+            'lines', export_engine.lines_of(r, m.position),
             'outcome', m.outcome,
             'reason_code', m.reason_code,
             'reserved_at', m.reserved_at,
@@ -4039,7 +7501,7 @@ CREATE FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) RETURNS jsonb
   where m.claim_id = p_claim_id;
 $$;
 
-COMMENT ON FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) IS 'All runs a claim was ever in, oldest first, deleted and voided ones included and marked. One index look-up.';
+COMMENT ON FUNCTION public.find_runs_by_claim_id(p_claim_id uuid) IS 'All runs a claim was ever in, oldest first, deleted and voided ones included and marked, with the lines of its voucher in each file. One index look-up, and one per file.';
 
 CREATE FUNCTION public.find_stalled_export_runs(p_limit integer DEFAULT 100) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -4086,6 +7548,8 @@ begin
           'file_name', case when s.state = 'exported' then (s.run).file_name end,
           'file_sha256', case when s.state = 'exported' then (s.run).file_sha256 end,
           'voucher_number', (s.member).voucher_number,
+          'lines', case when s.state = 'exported' then export_engine.lines_of(s.run, (s.member).position) end,
+          'backfilled', s.state = 'exported' and (s.run).origin = 'manual',
           'reason', s.reason,
           'changed_since_export', difference.changes <> '[]' or (p.claim_id is not null and not s.is_approved),
           'no_longer_approved', p.claim_id is not null and not s.is_approved,
@@ -4095,7 +7559,10 @@ begin
       from standing as s
       left join present as p on p.claim_id = s.claim_id
       left join lateral (
-        select export_engine.document_changes((s.member).document, p.document) as changes where p.claim_id is not null
+        select export_engine.document_changes(
+          export_engine.comparable_document(s.claim_id, (s.member).document), p.document
+        ) as changes
+        where p.claim_id is not null
       ) as difference on true
     )
     select jsonb_build_object(
@@ -4111,7 +7578,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) IS 'For staff: each claim''s state (eligible, not_approved, reserved, exported, held, left_out), its run, file, voucher and reason, what changed since it was frozen, and its last ten memberships. Unknown and foreign ids are unknown alike.';
+COMMENT ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) IS 'For staff: each claim''s state (eligible, not_approved, reserved, exported, held, left_out), its run, file, voucher, lines of the file and reason, whether it was backfilled, what changed since it was frozen, and its last ten memberships. Unknown and foreign ids are unknown alike.';
 
 CREATE FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer DEFAULT 50, p_offset integer DEFAULT NULL::integer, p_include_deleted boolean DEFAULT false, p_statuses text[] DEFAULT NULL::text[], p_target text DEFAULT NULL::text, p_trigger text DEFAULT NULL::text, p_triggered_by uuid DEFAULT NULL::uuid, p_period_from date DEFAULT NULL::date, p_period_to date DEFAULT NULL::date, p_cursor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -4229,6 +7696,7 @@ begin
     'left_out_causes', case
       when v_run.left_out_count > 0 then export_engine.left_out_causes(v_run.id) else '[]'::jsonb
     end,
+    'breakdown', v_run.breakdown,
     'configuration', case
       when export_engine.caller_has_role(v_run.organization_id, array['accountant', 'admin'])
         then v_run.configuration || jsonb_build_object('used_layout', v_run.layout)
@@ -4237,16 +7705,88 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION public.get_export_run(p_run_id uuid) IS 'One run with its events in order, its left-out claims (the first 1,000) and their causes; to accountants and admins also the frozen configuration and the whole layout that was used. Users see the runs of their organisations.';
+COMMENT ON FUNCTION public.get_export_run(p_run_id uuid) IS 'One run with its events in order, its left-out claims (the first 1,000) and their causes, and what its file books per account and dimensions; to accountants and admins also the frozen configuration and the whole layout that was used. Users see the runs of their organisations.';
 
-CREATE FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) RETURNS jsonb
+CREATE FUNCTION public.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
     AS $$
-  select export_engine.leave_out_export_claims(p_run_id, p_fencing_token, p_left_out);
+  select export_engine.hard_delete_export_run(p_run_id, p_confirmation, p_reason, p_actor);
 $$;
 
-COMMENT ON FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) IS 'Releases claims that cannot be exported, with reasons (service key).';
+COMMENT ON FUNCTION public.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) IS 'Database owner only: deletes a run for good whose retention is over and that is out of the lists. Confirm with the organisation''s name, a space and the run number. A row in export_deleted_runs stays.';
+
+CREATE FUNCTION public.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.hold_claims(p_claim_ids, p_reason, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) IS 'Admin: automatic triggers pass these claims by, until somebody exports by hand or lift_export_hold; at most 2,000 at once. Claims that are in a run already stay there; the answer names them (in_run). Without a login say who you are (p_actor).';
+
+CREATE FUNCTION public.hold_exports(p_organization_id uuid, p_reason text, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.hold_exports(p_organization_id, p_reason, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.hold_exports(p_organization_id uuid, p_reason text, p_actor text) IS 'Admin: from now on nothing of the organisation is exported, until lift_export_hold. Whoever tries is told the reason. Without a login say who you are (p_actor).';
+
+CREATE FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.leave_out_export_claims(p_run_id, p_fencing_token, p_left_out, p_lines);
+$$;
+
+COMMENT ON FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb) IS 'After each rendered page but the last: releases the claims that cannot be exported, with reasons, and keeps on which lines of the file the others stand (service key). p_lines: {"positions": [1, 2], "first_lines": [1, 4], "last_line": 5}.';
+
+CREATE FUNCTION public.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[] DEFAULT NULL::uuid[], p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.lift_export_hold(p_organization_id, p_claim_ids, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) IS 'Admin: lifts the hold on the organisation (p_claim_ids null), or on these claims of it. Answers how many were lifted. Without a login say who you are (p_actor).';
+
+CREATE FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit integer DEFAULT 50, p_cursor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.list_changed_claims(p_organization_id, p_limit, p_cursor);
+$$;
+
+COMMENT ON FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) IS 'For staff: the organisation''s claims that differ from what was exported, who was touched first is first. next_cursor leads on and is null at the end; a page can hold fewer than asked for before that.';
+
+CREATE FUNCTION public.next_reconciliation() RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.next_reconciliation();
+$$;
+
+COMMENT ON FUNCTION public.next_reconciliation() IS 'The sweep''s next reconciliation; null when none is due (service key).';
+
+CREATE FUNCTION public.reconcile_exports(p_organization_id uuid, p_period_from date DEFAULT NULL::date, p_period_to date DEFAULT NULL::date) RETURNS TABLE(what text, how_many bigint, amounts jsonb, sentence text)
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select * from export_engine.reconcile_exports(p_organization_id, p_period_from, p_period_to);
+$$;
+
+COMMENT ON FUNCTION public.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) IS 'Database owner: reconciles an organisation in one go, without reading the bytes of the files. The first row says green or red.';
+
+CREATE FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean DEFAULT false) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.record_file_check(p_reconciliation_id, p_run_id, p_sha256, p_size, p_gave_up);
+$$;
+
+COMMENT ON FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) IS 'Tells a reconciliation hash and size of the stored bytes of a run''s file (service key).';
 
 CREATE FUNCTION public.recover_export_run(p_run_id uuid, p_reason text, p_actor text) RETURNS jsonb
     LANGUAGE sql
@@ -4292,6 +7832,15 @@ CREATE FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation
 $$;
 
 COMMENT ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) IS 'Admin: begins the run that takes an imported run back, with opposite signs; the worker that calls this renders and completes it.';
+
+CREATE FUNCTION public.settle_claim_changes(p_limit integer DEFAULT 1000) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.settle_claim_changes(p_limit);
+$$;
+
+COMMENT ON FUNCTION public.settle_claim_changes(p_limit integer) IS 'For the sweep: looks at a page of notes about changed claims, those longest not looked at first, and removes what needs no attention any more. The list is right without it, and stays short with it.';
 
 CREATE FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) RETURNS jsonb
     LANGUAGE sql
@@ -4488,6 +8037,81 @@ COMMENT ON COLUMN public.expense_claim_lines.unit IS 'Null together with quantit
 
 COMMENT ON COLUMN public.expense_claim_lines.dimensions IS 'Analysis codes for this line; they win over the claim''s.';
 
+CREATE TABLE public.export_claim_changes (
+    id bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    claim_id uuid NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    looked_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.export_claim_changes IS 'Notes that a claim was touched which was, or may have been, in an export run. Written by triggers on the app''s tables. settle_claim_changes removes notes of claims that are again as they were exported.';
+
+COMMENT ON COLUMN public.export_claim_changes.looked_at IS 'When settle_claim_changes last compared the claim; -infinity: never.';
+
+CREATE TABLE public.organizations (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT organizations_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200)))
+);
+
+COMMENT ON TABLE public.organizations IS 'Organisations that pay back expense claims. Part of the app, not of the engine.';
+
+CREATE VIEW public.export_changed_claims WITH (security_invoker='true') AS
+ SELECT o.name AS organization,
+    fact.claim_number,
+    entry.run_number,
+    entry.voucher_number,
+    entry.file_name,
+    entry.completed_at AS exported_at,
+    ( SELECT COALESCE(min(n.changed_at) FILTER (WHERE (n.changed_at >= entry.reserved_at)), max(n.changed_at)) AS "coalesce"
+           FROM public.export_claim_changes n
+          WHERE (n.claim_id = first_note.claim_id)) AS changed_since,
+    (NOT fact.is_approved) AS is_no_longer_approved,
+    difference.changes,
+    first_note.organization_id,
+    first_note.claim_id,
+    entry.run_id,
+    first_note.id AS note_id
+   FROM (((((public.export_claim_changes first_note
+     JOIN public.organizations o ON ((o.id = first_note.organization_id)))
+     CROSS JOIN LATERAL ( SELECT r.id AS run_id,
+            r.run_number,
+            r.time_zone,
+            r.file_name,
+            r.completed_at,
+            m.voucher_number,
+            m.reserved_at,
+            m.document
+           FROM ((export_engine.entered_claims e
+             JOIN public.export_run_claims m ON (((m.claim_id = e.claim_id) AND (m.kind = 'entry'::text) AND (m.generation = e.generation) AND (m.released_at IS NULL))))
+             JOIN public.export_runs r ON ((r.id = m.run_id)))
+          WHERE ((e.claim_id = first_note.claim_id) AND (r.status = 'completed'::text))
+         LIMIT 1) entry)
+     CROSS JOIN LATERAL export_engine.claim_facts(ARRAY[first_note.claim_id]) fact(claim_id, organization_id, claim_number, is_approved))
+     CROSS JOIN LATERAL export_engine.claim_documents(ARRAY[first_note.claim_id], entry.time_zone) present(claim_id, document, amount, currency))
+     CROSS JOIN LATERAL ( SELECT export_engine.document_changes(export_engine.document_to_compare(first_note.claim_id, entry.document), present.document) AS changes
+         OFFSET 0) difference)
+  WHERE ((NOT (EXISTS ( SELECT
+           FROM public.export_claim_changes earlier
+          WHERE ((earlier.claim_id = first_note.claim_id) AND (earlier.id < first_note.id))))) AND ((difference.changes <> '[]'::jsonb) OR (NOT fact.is_approved)));
+
+COMMENT ON VIEW public.export_changed_claims IS 'For staff: claims that were un-approved, edited or credited after they were exported, with what was and what is. A claim leaves the list when it is approved and as it was exported, or when its entry was voided, refused or reversed.';
+
+COMMENT ON COLUMN public.export_changed_claims.changes IS '[{"field", "line_number", "was", "is"}]; empty when only the approval was taken back. The day of approval is not compared.';
+
+COMMENT ON COLUMN public.export_changed_claims.note_id IS 'Order of the list: who was touched first is first.';
+
+ALTER TABLE public.export_claim_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.export_claim_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.export_confirmations (
     id bigint NOT NULL,
     run_id uuid NOT NULL,
@@ -4536,14 +8160,94 @@ CREATE TABLE public.export_counters (
 
 COMMENT ON TABLE public.export_counters IS 'The last number given, per organisation. It may be raised by hand, to begin a number series, and never goes down.';
 
-CREATE TABLE public.organizations (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
-    name text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT organizations_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200)))
+CREATE TABLE public.export_deleted_runs (
+    run_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    run_number bigint NOT NULL,
+    status text NOT NULL,
+    export_date date NOT NULL,
+    kept_until date NOT NULL,
+    claim_count integer,
+    totals jsonb,
+    voucher_numbers int8multirange NOT NULL,
+    file_path text,
+    file_sha256 text,
+    confirmation text NOT NULL,
+    reason text NOT NULL,
+    deleted_by text NOT NULL,
+    deleted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT export_deleted_runs_deleted_by_check CHECK (((char_length(deleted_by) >= 1) AND (char_length(deleted_by) <= 200))),
+    CONSTRAINT export_deleted_runs_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500)))
 );
 
-COMMENT ON TABLE public.organizations IS 'Organisations that pay back expense claims. Part of the app, not of the engine.';
+COMMENT ON TABLE public.export_deleted_runs IS 'One row for each run that was deleted for good, for ever: it explains the run number and the voucher numbers that no other row explains any more. Whoever looks for gaps counts run_number and voucher_numbers of this table as given. Written by hard_delete_export_run only, once per run. Write no personal data into reason.';
+
+COMMENT ON COLUMN public.export_deleted_runs.kept_until IS 'The day up to which the run had to be kept.';
+
+COMMENT ON COLUMN public.export_deleted_runs.claim_count IS 'Claims in the file; null for a run that never had one.';
+
+COMMENT ON COLUMN public.export_deleted_runs.totals IS 'Sum of the claims in the file, per currency; null for a run that never had one.';
+
+COMMENT ON COLUMN public.export_deleted_runs.voucher_numbers IS 'All voucher numbers that the run had given, left-out ones too: {[1001,1501)}.';
+
+COMMENT ON COLUMN public.export_deleted_runs.file_path IS 'The file in the bucket, which SQL does not remove: delete it through the storage API. Null for a run without one.';
+
+COMMENT ON COLUMN public.export_deleted_runs.file_sha256 IS 'Hash of that file; null for a run without one.';
+
+COMMENT ON COLUMN public.export_deleted_runs.confirmation IS 'What the admin wrote to confirm: organisation and run number. In a test database anything.';
+
+CREATE TABLE public.export_erasures (
+    id bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    claim_id uuid NOT NULL,
+    erased_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor_id uuid,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT export_erasures_actor_check CHECK (((char_length(actor) >= 1) AND (char_length(actor) <= 200))),
+    CONSTRAINT export_erasures_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 500)))
+);
+
+COMMENT ON TABLE public.export_erasures IS 'Which claims lost their personal data, when, by whom and why; append-only. Write no personal data into reason.';
+
+COMMENT ON COLUMN public.export_erasures.actor_id IS 'User who did it; null for the system.';
+
+COMMENT ON COLUMN public.export_erasures.actor IS 'Her name as it was then.';
+
+ALTER TABLE public.export_erasures ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.export_erasures_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW public.export_holds_standing WITH (security_invoker='true') AS
+ SELECT o.name AS organization,
+        CASE
+            WHEN (h.claim_id IS NULL) THEN 'organisation'::text
+            ELSE 'claim'::text
+        END AS what,
+    c.claim_number,
+    h.cause,
+    h.reason,
+    h.held_by,
+    h.held_at,
+        CASE
+            WHEN (h.claim_id IS NULL) THEN format('Nothing is exported. Settle the reason, then: select lift_export_hold(%L, null, ''<who you are>'').'::text, h.organization_id)
+            ELSE format('Automatic triggers pass it by. Export by hand, or: select lift_export_hold(%L, array[%L]::uuid[], ''<who you are>'').'::text, h.organization_id, h.claim_id)
+        END AS what_to_do,
+    h.organization_id,
+    h.claim_id
+   FROM ((public.export_holds h
+     JOIN public.organizations o ON ((o.id = h.organization_id)))
+     LEFT JOIN public.expense_claims c ON ((c.id = h.claim_id)))
+  WHERE (h.lifted_at IS NULL);
+
+COMMENT ON VIEW public.export_holds_standing IS 'What is on hold now, organisations and claims, with reason, person and what to do. Lifted holds are in export_holds.';
+
+COMMENT ON COLUMN public.export_holds_standing.claim_number IS 'Null when the whole organisation is on hold.';
 
 CREATE VIEW public.export_locks_held WITH (security_invoker='true') AS
  SELECT o.name AS organization,
@@ -4562,18 +8266,45 @@ CREATE VIEW public.export_locks_held WITH (security_invoker='true') AS
 
 COMMENT ON VIEW public.export_locks_held IS 'Who is exporting right now. is_live = false: the worker is silent; the next trigger takes the run over.';
 
+CREATE VIEW public.export_reconciliation_latest WITH (security_invoker='true') AS
+ SELECT o.name AS organization,
+        CASE
+            WHEN (latest.found).is_green THEN 'green'::text
+            ELSE 'red'::text
+        END AS result,
+    export_engine.reconciliation_sentence(latest.found) AS sentence,
+    (latest.found).started_at AS started_at,
+    (latest.found).finished_at AS finished_at,
+    (latest.found).red_count AS red_count,
+    (latest.found).note_count AS note_count,
+    (latest.found).asked_by AS asked_by,
+    o.id AS organization_id,
+    (latest.found).id AS reconciliation_id
+   FROM (public.organizations o
+     CROSS JOIN LATERAL ( SELECT r.*::public.export_reconciliations AS found
+           FROM public.export_reconciliations r
+          WHERE ((r.organization_id = o.id) AND (r.finished_at IS NOT NULL) AND (r.period_from IS NULL) AND (r.period_to IS NULL))
+          ORDER BY r.started_at DESC
+         LIMIT 1) latest);
+
+COMMENT ON VIEW public.export_reconciliation_latest IS 'Per organisation the latest finished reconciliation of everything: green or red, and what was found. The findings are in export_reconciliations, what to do about each in docs/reconciliation.md.';
+
 CREATE VIEW public.export_runs_stuck WITH (security_invoker='true') AS
  SELECT o.name AS organization,
     r.run_number,
     r.status,
     COALESCE(l.expires_at, r.parked_at, r.in_doubt_at, r.created_at) AS silent_since,
         CASE
+            WHEN ((r.status = ANY (ARRAY['parked'::text, 'processing'::text])) AND (r.manual_file_name IS NOT NULL)) THEN 'Recorded from a list and not finished. Run the same backfill command again, or fail_export_run_by_admin ends it.'::text
             WHEN ((r.status = 'parked'::text) AND (r.origin = 'manual'::text)) THEN 'Recorded by hand and not finished in time. Complete or fail it with update_export_run_status, without its token.'::text
             WHEN (r.status = 'parked'::text) THEN 'Gave up without progress; its claims are held. Mend the cause, then recover_export_run, or fail_export_run_by_admin.'::text
             WHEN (r.status = 'in_doubt'::text) THEN 'It is not known what the accounting system got. Ask it, then settle the run.'::text
             WHEN (r.status = 'pending'::text) THEN 'Created, never begun. Begin or fail it.'::text
             WHEN ((r.status = 'processing'::text) AND (r.origin = 'manual'::text)) THEN 'Recorded by hand and not finished. Complete or fail it; the next sweep or trigger sets it aside.'::text
             WHEN (r.status = ANY (ARRAY['releasing'::text, 'voiding'::text])) THEN 'Its worker is silent. The next sweep lets its remaining claims go.'::text
+            WHEN (EXISTS ( SELECT
+               FROM public.export_holds h
+              WHERE ((h.organization_id = r.organization_id) AND (h.claim_id IS NULL) AND (h.lifted_at IS NULL)))) THEN 'Waits, because the organisation is on hold. It goes on after lift_export_hold; fail_export_run_by_admin ends it.'::text
             ELSE 'Its worker is silent. The next sweep or trigger takes it over.'::text
         END AS what_to_do,
     r.attempt,
@@ -4623,9 +8354,67 @@ UNION ALL
   WHERE ((m.outcome = 'left_out'::text) AND (NOT (EXISTS ( SELECT
            FROM public.export_run_claims later
           WHERE ((later.claim_id = m.claim_id) AND (ROW(later.reserved_at, later.run_id) > ROW(m.reserved_at, m.run_id)))))))
-  GROUP BY o.name, m.organization_id, m.reason_code, m.reason_field;
+  GROUP BY o.name, m.organization_id, m.reason_code, m.reason_field
+UNION ALL
+ SELECT h.organization,
+        CASE h.what
+            WHEN 'organisation'::text THEN 'held_organization'::text
+            ELSE 'held_claims'::text
+        END AS kind,
+        CASE h.what
+            WHEN 'organisation'::text THEN format('On hold by %s: %s'::text, min(h.held_by), min(h.reason))
+            ELSE format('Claims on hold: %s.'::text, h.cause)
+        END AS what,
+        CASE h.what
+            WHEN 'organisation'::text THEN min(h.what_to_do)
+            ELSE 'Automatic triggers pass them by. Export by hand, or lift the holds: export_holds_standing names them.'::text
+        END AS what_to_do,
+    min(h.held_at) AS since,
+    count(*) AS how_many,
+    h.organization_id,
+    NULL::uuid AS run_id
+   FROM public.export_holds_standing h
+  GROUP BY h.organization, h.organization_id, h.what, h.cause
+UNION ALL
+ SELECT o.name AS organization,
+    'changed_after_export'::text AS kind,
+    'Claims were changed after they were exported.'::text AS what,
+    'The accounting system still has them as they were. export_changed_claims names them and what changed.'::text AS what_to_do,
+    changed.since,
+    changed.how_many,
+    o.id AS organization_id,
+    NULL::uuid AS run_id
+   FROM (public.organizations o
+     CROSS JOIN LATERAL ( SELECT min(c.changed_since) AS since,
+            count(*) AS how_many
+           FROM ( SELECT x.changed_since
+                   FROM public.export_changed_claims x
+                  WHERE (x.organization_id = o.id)
+                  ORDER BY x.note_id
+                 LIMIT 1000) c) changed)
+  WHERE (changed.how_many > 0)
+UNION ALL
+ SELECT l.organization,
+    'red_reconciliation'::text AS kind,
+    l.sentence AS what,
+    'Money or trust is at stake: put the organisation on hold, and read the findings in export_reconciliations.'::text AS what_to_do,
+    l.finished_at AS since,
+    (l.red_count)::bigint AS how_many,
+    l.organization_id,
+    NULL::uuid AS run_id
+   FROM public.export_reconciliation_latest l
+  WHERE (l.result = 'red'::text);
 
-COMMENT ON VIEW public.export_needs_attention IS 'What a person should look at: stuck runs, runs that failed within a week, claims that were left out, by cause.';
+COMMENT ON VIEW public.export_needs_attention IS 'What a person should look at: red reconciliations, stuck runs, runs that failed within a week, claims that were left out or are held, by cause, organisations on hold, and how many claims were changed after they were exported (a thousand stands for more).';
+
+ALTER TABLE public.export_number_gaps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.export_number_gaps_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.export_posting_rules (
     id bigint NOT NULL,
@@ -4638,23 +8427,36 @@ CREATE TABLE public.export_posting_rules (
     dimensions jsonb DEFAULT '{}'::jsonb NOT NULL,
     subledger text DEFAULT 'none'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    conditions jsonb DEFAULT '{}'::jsonb NOT NULL,
+    tax_percent numeric(5,2),
+    tax_account_code text,
     CONSTRAINT export_posting_rules_account_code_check CHECK ((account_code ~ '^\S{1,20}$'::text)),
+    CONSTRAINT export_posting_rules_conditions_check CHECK (((jsonb_typeof(conditions) = 'object'::text) AND (octet_length((conditions)::text) <= 2000) AND (NOT jsonb_path_exists(conditions, '$.*?(@.type() != "string")'::jsonpath)))),
     CONSTRAINT export_posting_rules_dimensions_check CHECK (((jsonb_typeof(dimensions) = 'object'::text) AND (octet_length((dimensions)::text) <= 2000))),
-    CONSTRAINT export_posting_rules_expense_type_check CHECK ((((side = 'expense'::text) = (expense_type IS NOT NULL)) AND ((expense_type ~ '^[a-z][a-z0-9_]{0,49}$'::text) IS NOT FALSE))),
+    CONSTRAINT export_posting_rules_expense_type_check CHECK ((((side = 'expense'::text) OR (expense_type IS NULL)) AND ((expense_type ~ '^[a-z][a-z0-9_]{0,49}$'::text) IS NOT FALSE))),
     CONSTRAINT export_posting_rules_side_check CHECK ((side = ANY (ARRAY['expense'::text, 'payable'::text]))),
     CONSTRAINT export_posting_rules_subledger_check CHECK ((subledger = ANY (ARRAY['none'::text, 'claimant'::text]))),
-    CONSTRAINT export_posting_rules_tax_code_check CHECK ((tax_code ~ '^\S{1,20}$'::text))
+    CONSTRAINT export_posting_rules_tax_account_code_check CHECK ((tax_account_code ~ '^\S{1,20}$'::text)),
+    CONSTRAINT export_posting_rules_tax_code_check CHECK ((tax_code ~ '^\S{1,20}$'::text)),
+    CONSTRAINT export_posting_rules_tax_percent_check CHECK (((tax_percent > (0)::numeric) AND (tax_percent <= (100)::numeric))),
+    CONSTRAINT export_posting_rules_tax_split_check CHECK (((num_nonnulls(tax_percent, tax_account_code) = ANY (ARRAY[0, 2])) AND ((tax_percent IS NULL) OR ((side = 'expense'::text) AND (tax_code IS NULL)))))
 );
 
-COMMENT ON TABLE public.export_posting_rules IS 'Per organisation and target: expense type -> account, tax code, dimensions; and the payable side. A type without a rule is left out of the export, with that reason.';
+COMMENT ON TABLE public.export_posting_rules IS 'Per organisation and target: expense type -> account, tax code, dimensions; and the payable side. Of the rules whose conditions hold, one for the expense type goes before one for every type, then the one with most conditions. A claim that no rule fits, or two alike, is left out of the export, with that reason.';
 
-COMMENT ON COLUMN public.export_posting_rules.expense_type IS 'Null for the payable side.';
+COMMENT ON COLUMN public.export_posting_rules.expense_type IS 'Null for the payable side, and for the rule of every expense type that has none of its own.';
 
 COMMENT ON COLUMN public.export_posting_rules.tax_code IS 'The accounting system''s own code; null for none.';
 
 COMMENT ON COLUMN public.export_posting_rules.dimensions IS 'Defaults; the claim''s and the line''s dimensions win over them.';
 
 COMMENT ON COLUMN public.export_posting_rules.subledger IS 'claimant: the account is a control account and needs the claimant''s number.';
+
+COMMENT ON COLUMN public.export_posting_rules.conditions IS 'When the rule applies: dimensions by name, and claimant for the claimant''s number, for example {"department": "410"}. Empty: always.';
+
+COMMENT ON COLUMN public.export_posting_rules.tax_percent IS 'Tax within the gross amount, posted as a line of its own on tax_account_code; null to leave the amount whole.';
+
+COMMENT ON COLUMN public.export_posting_rules.tax_account_code IS 'Account of the tax line; null together with tax_percent.';
 
 ALTER TABLE public.export_posting_rules ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.export_posting_rules_id_seq
@@ -4664,6 +8466,31 @@ ALTER TABLE public.export_posting_rules ALTER COLUMN id ADD GENERATED ALWAYS AS 
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE VIEW public.export_run_breakdown WITH (security_invoker='true') AS
+ SELECT o.name AS organization,
+    r.run_number,
+    g.account_code,
+    ( SELECT string_agg(((d.key || '='::text) || d.value), ', '::text ORDER BY d.key) AS string_agg
+           FROM jsonb_each_text(g.dimensions) d(key, value)) AS dimensions,
+    g.currency,
+    g.debit,
+    g.credit,
+    g.line_count,
+    r.file_name,
+    r.organization_id,
+    r.id AS run_id
+   FROM ((public.export_runs r
+     JOIN public.organizations o ON ((o.id = r.organization_id)))
+     CROSS JOIN LATERAL jsonb_to_recordset((r.breakdown -> 'groups'::text)) g(account_code text, dimensions jsonb, currency text, debit numeric(18,2), credit numeric(18,2), line_count integer))
+  ORDER BY r.created_at DESC, r.run_number DESC, g.account_code, ( SELECT string_agg(((d.key || '='::text) || d.value), ', '::text ORDER BY d.key) AS string_agg
+           FROM jsonb_each_text(g.dimensions) d(key, value)), g.currency;
+
+COMMENT ON VIEW public.export_run_breakdown IS 'What each run''s file books: debit, credit and number of lines per account, dimensions and currency. A reversing run has the sides exchanged. Runs of older versions are not here.';
+
+COMMENT ON COLUMN public.export_run_breakdown.account_code IS 'Null: there were more groups than are kept, and this line holds the rest.';
+
+COMMENT ON COLUMN public.export_run_breakdown.dimensions IS 'Those that the file has columns for: department=410, project=P7. Null for lines without any.';
 
 CREATE TABLE public.export_run_events (
     id bigint NOT NULL,
@@ -4715,11 +8542,41 @@ CREATE VIEW public.export_run_overview WITH (security_invoker='true') AS
     r.failed_at,
     (r.deleted_at IS NOT NULL) AS is_deleted,
     r.organization_id,
-    r.id AS run_id
+    r.id AS run_id,
+    export_engine.retention_ends(r.organization_id, r.export_date) AS kept_until
    FROM (public.export_runs r
      JOIN public.organizations o ON ((o.id = r.organization_id)));
 
 COMMENT ON VIEW public.export_run_overview IS 'Every run with the organisation''s name, one line each.';
+
+COMMENT ON COLUMN public.export_run_overview.kept_until IS 'The last day on which the run and its file must be kept.';
+
+CREATE TABLE public.export_run_pages (
+    run_id uuid NOT NULL,
+    fencing_token bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    positions integer[] NOT NULL,
+    first_lines integer[] NOT NULL,
+    last_line integer NOT NULL,
+    first_position integer GENERATED ALWAYS AS (positions[1]) STORED NOT NULL,
+    first_line integer GENERATED ALWAYS AS (first_lines[1]) STORED NOT NULL,
+    CONSTRAINT export_run_pages_lines_check CHECK (((first_lines[1] > 0) AND (last_line >= first_lines[cardinality(first_lines)]))),
+    CONSTRAINT export_run_pages_positions_check CHECK (((cardinality(positions) > 0) AND (cardinality(positions) = cardinality(first_lines))))
+);
+
+COMMENT ON TABLE public.export_run_pages IS 'The lines of the file on which the vouchers of a page stand, header counted, as an editor shows them. Only the rows of the attempt that completed the run (export_runs.fencing_token) tell of its file; runs completed before this table existed, and formats that do not write a line per journal line, have none. Written by functions only; never changed once the run is completed.';
+
+COMMENT ON COLUMN public.export_run_pages.fencing_token IS 'The attempt that rendered the page. A later attempt may cut pages elsewhere.';
+
+COMMENT ON COLUMN public.export_run_pages.positions IS 'Positions of the members in the file, ascending. What was left out is not among them.';
+
+COMMENT ON COLUMN public.export_run_pages.first_lines IS 'For each position the first line of its voucher; the voucher ends where the next one begins.';
+
+COMMENT ON COLUMN public.export_run_pages.last_line IS 'Last line of the page''s last voucher.';
+
+COMMENT ON COLUMN public.export_run_pages.first_position IS 'The first of the positions: where an index look-up finds the page of a member.';
+
+COMMENT ON COLUMN public.export_run_pages.first_line IS 'The first of the lines: where an index look-up finds the page of a line.';
 
 CREATE VIEW public.export_runs_today WITH (security_invoker='true') AS
  SELECT v.organization,
@@ -4777,11 +8634,23 @@ ALTER TABLE ONLY public.expense_claims
 ALTER TABLE ONLY public.expense_claims
     ADD CONSTRAINT expense_claims_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.export_claim_changes
+    ADD CONSTRAINT export_claim_changes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.export_confirmations
     ADD CONSTRAINT export_confirmations_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.export_counters
     ADD CONSTRAINT export_counters_pkey PRIMARY KEY (organization_id, name);
+
+ALTER TABLE ONLY public.export_deleted_runs
+    ADD CONSTRAINT export_deleted_runs_organization_id_run_number_key UNIQUE (organization_id, run_number);
+
+ALTER TABLE ONLY public.export_deleted_runs
+    ADD CONSTRAINT export_deleted_runs_pkey PRIMARY KEY (run_id);
+
+ALTER TABLE ONLY public.export_erasures
+    ADD CONSTRAINT export_erasures_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.export_holds
     ADD CONSTRAINT export_holds_pkey PRIMARY KEY (id);
@@ -4789,17 +8658,26 @@ ALTER TABLE ONLY public.export_holds
 ALTER TABLE ONLY public.export_locks
     ADD CONSTRAINT export_locks_pkey PRIMARY KEY (organization_id);
 
+ALTER TABLE ONLY public.export_number_gaps
+    ADD CONSTRAINT export_number_gaps_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.export_posting_rules
     ADD CONSTRAINT export_posting_rules_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.export_posting_rules
-    ADD CONSTRAINT export_posting_rules_rule_key UNIQUE NULLS NOT DISTINCT (organization_id, target, side, expense_type);
+    ADD CONSTRAINT export_posting_rules_rule_key UNIQUE NULLS NOT DISTINCT (organization_id, target, side, expense_type, conditions);
+
+ALTER TABLE ONLY public.export_reconciliations
+    ADD CONSTRAINT export_reconciliations_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.export_run_claims
     ADD CONSTRAINT export_run_claims_pkey PRIMARY KEY (run_id, "position");
 
 ALTER TABLE ONLY public.export_run_events
     ADD CONSTRAINT export_run_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.export_run_pages
+    ADD CONSTRAINT export_run_pages_pkey PRIMARY KEY (run_id, fencing_token, first_position);
 
 ALTER TABLE ONLY public.export_runs
     ADD CONSTRAINT export_runs_organization_id_run_number_key UNIQUE (organization_id, run_number);
@@ -4823,9 +8701,21 @@ CREATE INDEX expense_claims_claimant_id_idx ON public.expense_claims USING btree
 
 CREATE INDEX expense_claims_eligible_idx ON public.expense_claims USING btree (organization_id, approved_at, id) WHERE (status = 'approved'::text);
 
+CREATE INDEX export_claim_changes_claim_id_idx ON public.export_claim_changes USING btree (claim_id, id);
+
+CREATE INDEX export_claim_changes_looked_at_idx ON public.export_claim_changes USING btree (looked_at, id);
+
+CREATE INDEX export_claim_changes_organization_id_idx ON public.export_claim_changes USING btree (organization_id, id);
+
 CREATE INDEX export_confirmations_external_number_idx ON public.export_confirmations USING btree (organization_id, external_number) WHERE (external_number IS NOT NULL);
 
 CREATE INDEX export_confirmations_run_id_idx ON public.export_confirmations USING btree (run_id, voucher_number, id);
+
+CREATE INDEX export_erasures_claim_id_idx ON public.export_erasures USING btree (claim_id);
+
+CREATE INDEX export_erasures_organization_id_idx ON public.export_erasures USING btree (organization_id, erased_at);
+
+CREATE INDEX export_holds_claim_id_idx ON public.export_holds USING btree (claim_id, lifted_at);
 
 CREATE UNIQUE INDEX export_holds_claim_key ON public.export_holds USING btree (claim_id) WHERE ((claim_id IS NOT NULL) AND (lifted_at IS NULL));
 
@@ -4834,6 +8724,12 @@ CREATE INDEX export_holds_history_idx ON public.export_holds USING btree (organi
 CREATE UNIQUE INDEX export_holds_organization_key ON public.export_holds USING btree (organization_id) WHERE ((claim_id IS NULL) AND (lifted_at IS NULL));
 
 CREATE INDEX export_locks_run_id_idx ON public.export_locks USING btree (run_id);
+
+CREATE INDEX export_number_gaps_organization_id_idx ON public.export_number_gaps USING btree (organization_id, name, first_number);
+
+CREATE INDEX export_reconciliations_organization_id_idx ON public.export_reconciliations USING btree (organization_id, started_at DESC);
+
+CREATE UNIQUE INDEX export_reconciliations_sweep_key ON public.export_reconciliations USING btree (organization_id) WHERE ((asked_by = 'sweep'::text) AND (finished_at IS NULL));
 
 CREATE INDEX export_run_claims_claim_id_run_id_idx ON public.export_run_claims USING btree (claim_id, run_id);
 
@@ -4847,9 +8743,15 @@ CREATE INDEX export_run_events_organization_id_idx ON public.export_run_events U
 
 CREATE INDEX export_run_events_run_id_idx ON public.export_run_events USING btree (run_id, id);
 
+CREATE UNIQUE INDEX export_run_pages_first_line_key ON public.export_run_pages USING btree (run_id, fencing_token, first_line);
+
 CREATE INDEX export_runs_file_name_idx ON public.export_runs USING btree (organization_id, file_name) WHERE (file_name IS NOT NULL);
 
-CREATE UNIQUE INDEX export_runs_file_path_key ON public.export_runs USING btree (file_path) WHERE (file_path IS NOT NULL);
+CREATE UNIQUE INDEX export_runs_file_path_key ON public.export_runs USING btree (file_path, (
+CASE
+    WHEN (origin = 'manual'::text) THEN id
+    ELSE NULL::uuid
+END)) NULLS NOT DISTINCT WHERE (file_path IS NOT NULL);
 
 CREATE INDEX export_runs_file_sha256_idx ON public.export_runs USING btree (organization_id, file_sha256 text_pattern_ops) WHERE (file_sha256 IS NOT NULL);
 
@@ -4857,9 +8759,21 @@ CREATE INDEX export_runs_history_idx ON public.export_runs USING btree (organiza
 
 CREATE UNIQUE INDEX export_runs_idempotency_key_key ON public.export_runs USING btree (organization_id, idempotency_key) WHERE ((idempotency_key IS NOT NULL) AND (status <> ALL (ARRAY['releasing'::text, 'failed'::text])));
 
+CREATE INDEX export_runs_manual_file_name_idx ON public.export_runs USING btree (organization_id, manual_file_name) WHERE (manual_file_name IS NOT NULL);
+
+CREATE INDEX export_runs_period_idx ON public.export_runs USING btree (organization_id, target, period_to, COALESCE(period_from, '-infinity'::date), created_at DESC, run_number DESC);
+
 CREATE INDEX export_runs_reverses_run_id_idx ON public.export_runs USING btree (reverses_run_id);
 
 CREATE UNIQUE INDEX export_runs_reverses_run_id_key ON public.export_runs USING btree (reverses_run_id) WHERE ((reverses_run_id IS NOT NULL) AND (status <> ALL (ARRAY['failed'::text, 'voided'::text])));
+
+CREATE INDEX export_runs_status_idx ON public.export_runs USING btree (organization_id, status, created_at DESC, run_number DESC);
+
+CREATE INDEX export_runs_target_idx ON public.export_runs USING btree (organization_id, target, created_at DESC, run_number DESC);
+
+CREATE INDEX export_runs_trigger_idx ON public.export_runs USING btree (organization_id, trigger, created_at DESC, run_number DESC);
+
+CREATE INDEX export_runs_triggered_by_idx ON public.export_runs USING btree (organization_id, triggered_by, created_at DESC, run_number DESC);
 
 CREATE INDEX export_runs_unfinished_idx ON public.export_runs USING btree (organization_id, status) WHERE (status = ANY (ARRAY['pending'::text, 'processing'::text, 'parked'::text, 'in_doubt'::text, 'releasing'::text, 'voiding'::text]));
 
@@ -4868,6 +8782,8 @@ CREATE INDEX organization_members_user_id_idx ON public.organization_members USI
 CREATE TRIGGER check_export_target BEFORE INSERT OR UPDATE ON public.export_targets FOR EACH ROW EXECUTE FUNCTION export_engine.check_export_target();
 
 CREATE TRIGGER create_export_lock AFTER INSERT ON public.export_targets FOR EACH ROW EXECUTE FUNCTION export_engine.create_export_lock();
+
+CREATE TRIGGER keep_breakdown BEFORE UPDATE ON public.export_runs FOR EACH ROW WHEN (((old.completed_at IS NOT NULL) AND (new.breakdown IS DISTINCT FROM old.breakdown))) EXECUTE FUNCTION export_engine.keep_breakdown();
 
 CREATE TRIGGER keep_claim_identity BEFORE UPDATE ON public.expense_claims FOR EACH ROW WHEN (((new.id IS DISTINCT FROM old.id) OR (new.organization_id IS DISTINCT FROM old.organization_id))) EXECUTE FUNCTION export_engine.keep_claim_identity();
 
@@ -4881,43 +8797,97 @@ CREATE TRIGGER keep_lock_law BEFORE UPDATE ON public.export_locks FOR EACH ROW E
 
 CREATE TRIGGER keep_membership_law BEFORE UPDATE ON public.export_run_claims FOR EACH ROW EXECUTE FUNCTION export_engine.keep_membership_law();
 
+CREATE TRIGGER keep_page_law BEFORE DELETE ON public.export_run_pages FOR EACH ROW EXECUTE FUNCTION export_engine.keep_page_law();
+
+CREATE TRIGGER keep_reconciliation_law BEFORE UPDATE ON public.export_reconciliations FOR EACH ROW EXECUTE FUNCTION export_engine.keep_reconciliation_law();
+
 CREATE TRIGGER keep_run_law BEFORE UPDATE ON public.export_runs FOR EACH ROW EXECUTE FUNCTION export_engine.keep_run_law();
 
-CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_confirmations FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+CREATE TRIGGER keep_tombstone_law BEFORE INSERT ON public.export_deleted_runs FOR EACH ROW EXECUTE FUNCTION export_engine.keep_tombstone_law();
 
-CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_run_events FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+CREATE TRIGGER note_changed_claim AFTER UPDATE ON public.expense_claims FOR EACH ROW WHEN (((old.status = 'approved'::text) AND (((((((old.claim_number IS DISTINCT FROM new.claim_number) OR (old.claimant_name IS DISTINCT FROM new.claimant_name)) OR (old.claimant_number IS DISTINCT FROM new.claimant_number)) OR (old.purpose IS DISTINCT FROM new.purpose)) OR (old.currency IS DISTINCT FROM new.currency)) OR (old.dimensions IS DISTINCT FROM new.dimensions)) OR (old.status IS DISTINCT FROM new.status)))) EXECUTE FUNCTION export_engine.note_changed_claim();
+
+CREATE TRIGGER note_deleted_lines AFTER DELETE ON public.expense_claim_lines REFERENCING OLD TABLE AS was_lines FOR EACH STATEMENT EXECUTE FUNCTION export_engine.note_changed_lines();
+
+CREATE TRIGGER note_inserted_lines AFTER INSERT ON public.expense_claim_lines REFERENCING NEW TABLE AS now_lines FOR EACH STATEMENT EXECUTE FUNCTION export_engine.note_changed_lines();
+
+CREATE TRIGGER note_raised_counter AFTER INSERT OR UPDATE ON public.export_counters FOR EACH ROW EXECUTE FUNCTION export_engine.note_raised_counter();
+
+CREATE TRIGGER note_updated_lines AFTER UPDATE ON public.expense_claim_lines REFERENCING OLD TABLE AS was_lines NEW TABLE AS now_lines FOR EACH STATEMENT EXECUTE FUNCTION export_engine.note_changed_lines();
+
+CREATE TRIGGER refuse_change BEFORE UPDATE ON public.export_confirmations FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_deleted_runs FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_erasures FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_number_gaps FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE UPDATE ON public.export_run_events FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE UPDATE ON public.export_run_pages FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_confirmations FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_delete_without_tombstone();
 
 CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_holds FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_locks FOR EACH ROW WHEN ((old.fencing_token > 0)) EXECUTE FUNCTION export_engine.refuse_change();
 
-CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_run_claims FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_reconciliations FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
 
-CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_runs FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_run_claims FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_delete_without_tombstone();
+
+CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_run_events FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_delete_without_tombstone();
+
+CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_runs FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_delete_without_tombstone();
+
+CREATE TRIGGER refuse_direct_write BEFORE INSERT OR DELETE OR UPDATE ON public.export_claim_changes FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_confirmations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
+CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_deleted_runs FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
+CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_erasures FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
 CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_holds FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
+CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_number_gaps FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
+CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_reconciliations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_run_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_run_events FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
+CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_run_pages FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
 CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_runs FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.expense_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_claim_changes FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_confirmations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_counters FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_deleted_runs FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_erasures FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_holds FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_locks FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_number_gaps FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_reconciliations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_run_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_run_events FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_run_pages FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_runs FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
@@ -4933,6 +8903,12 @@ ALTER TABLE ONLY public.export_confirmations
 ALTER TABLE ONLY public.export_counters
     ADD CONSTRAINT export_counters_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
 
+ALTER TABLE ONLY public.export_deleted_runs
+    ADD CONSTRAINT export_deleted_runs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.export_erasures
+    ADD CONSTRAINT export_erasures_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
+
 ALTER TABLE ONLY public.export_holds
     ADD CONSTRAINT export_holds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
 
@@ -4942,14 +8918,23 @@ ALTER TABLE ONLY public.export_locks
 ALTER TABLE ONLY public.export_locks
     ADD CONSTRAINT export_locks_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
 
+ALTER TABLE ONLY public.export_number_gaps
+    ADD CONSTRAINT export_number_gaps_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
+
 ALTER TABLE ONLY public.export_posting_rules
     ADD CONSTRAINT export_posting_rules_target_fkey FOREIGN KEY (organization_id, target) REFERENCES public.export_targets(organization_id, target) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.export_reconciliations
+    ADD CONSTRAINT export_reconciliations_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY public.export_run_claims
     ADD CONSTRAINT export_run_claims_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY public.export_run_events
     ADD CONSTRAINT export_run_events_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.export_run_pages
+    ADD CONSTRAINT export_run_pages_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.export_runs
     ADD CONSTRAINT export_runs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
@@ -4976,7 +8961,13 @@ CREATE POLICY "Members see their organisations" ON public.organizations FOR SELE
 
 CREATE POLICY "Members see themselves, staff sees all members" ON public.organization_members FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) OR (organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller))));
 
+CREATE POLICY "Staff sees the changes of the organisation" ON public.export_claim_changes FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
 CREATE POLICY "Staff sees the confirmations of the organisation" ON public.export_confirmations FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
+CREATE POLICY "Staff sees the deleted runs of the organisation" ON public.export_deleted_runs FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
+CREATE POLICY "Staff sees the erasures of the organisation" ON public.export_erasures FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
 CREATE POLICY "Staff sees the events of the organisation" ON public.export_run_events FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
@@ -4986,7 +8977,13 @@ CREATE POLICY "Staff sees the lock of the organisation" ON public.export_locks F
 
 CREATE POLICY "Staff sees the memberships of the organisation" ON public.export_run_claims FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
+CREATE POLICY "Staff sees the number gaps of the organisation" ON public.export_number_gaps FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
+CREATE POLICY "Staff sees the pages of the organisation" ON public.export_run_pages FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
 CREATE POLICY "Staff sees the posting rules of the organisation" ON public.export_posting_rules FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
+CREATE POLICY "Staff sees the reconciliations of the organisation" ON public.export_reconciliations FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
 CREATE POLICY "Staff sees the runs of the organisation" ON public.export_runs FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
@@ -4996,19 +8993,31 @@ ALTER TABLE public.expense_claim_lines ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.expense_claims ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.export_claim_changes ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.export_confirmations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_counters ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_deleted_runs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_erasures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_holds ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_locks ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.export_number_gaps ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.export_posting_rules ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_reconciliations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_run_claims ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_run_events ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_run_pages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_runs ENABLE ROW LEVEL SECURITY;
 
@@ -5027,7 +9036,25 @@ GRANT USAGE ON SCHEMA public TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.actor_name(p_organization_id uuid, p_actor text) FROM PUBLIC;
 
+GRANT SELECT ON TABLE public.export_reconciliations TO authenticated;
+GRANT SELECT ON TABLE public.export_reconciliations TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.add_checked(p_row public.export_reconciliations, p_what text, p_count bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.add_classes(p_left jsonb, p_right jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.add_totals(p_left jsonb, p_right jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.add_counted(p_left jsonb, p_right jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.add_findings(p_row public.export_reconciliations, p_findings jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.add_judged(p_row public.export_reconciliations, p_sums jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.add_run_page(p_sums jsonb, p_page record) FROM PUBLIC;
 
 GRANT SELECT(organization_id) ON TABLE public.export_locks TO authenticated;
 GRANT SELECT(organization_id) ON TABLE public.export_locks TO service_role;
@@ -5053,7 +9080,20 @@ REVOKE ALL ON FUNCTION export_engine.apply_left_out(p_run public.export_runs, p_
 
 REVOKE ALL ON FUNCTION export_engine.approved_before(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.approved_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.approved_from(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.backfill_answer(p_outcome text, p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.backfill_fingerprint(p_target text, p_list_sha256 text, p_exported_on date, p_file_name text) FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.export_targets TO authenticated;
+GRANT SELECT ON TABLE public.export_targets TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.backfill_target(p_organization_id uuid, p_target text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.backfill_verdicts(p_organization_id uuid, p_target public.export_targets, p_list_sha256 text, p_rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.begin_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.begin_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) TO authenticated;
@@ -5061,7 +9101,13 @@ GRANT ALL ON FUNCTION export_engine.begin_export(p_organization_id uuid, p_targe
 REVOKE ALL ON FUNCTION export_engine.begin_export_as_service(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_triggered_by uuid, p_renderer_version text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.begin_export_as_service(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_triggered_by uuid, p_renderer_version text) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.begin_patience() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.begin_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_with_files boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.begin_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_with_files boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.begin_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_actor_id uuid, p_renderer_version text) FROM PUBLIC;
 
@@ -5069,11 +9115,22 @@ REVOKE ALL ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_r
 GRANT ALL ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.change_cursor(p_organization_id uuid, p_note_id bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.check_attempt_role(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_backfill_rows(p_rows jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.check_begin(p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.check_breakdown(p_summary jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.check_can_be_taken_back(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_confirmable(p_run public.export_runs, p_outcome text, p_vouchers jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.check_export_target() FROM PUBLIC;
 
@@ -5081,11 +9138,29 @@ REVOKE ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_t
 GRANT ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.check_history_filter(p_statuses text[], p_trigger text, p_period_from date, p_period_to date) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.check_hold_reason(p_reason text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_lines(p_run public.export_runs, p_summary jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_not_held(p_organization_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_outcomes(p_vouchers jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.check_period(p_period_from date, p_period_to date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.check_reversible(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.check_run_confirmable(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_run_file(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_run_may_go(p_run public.export_runs, p_confirmation text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_run_sums(p_run public.export_runs, p_sums jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.check_stored_file(p_run public.export_runs, p_file jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.check_stored_list(p_run public.export_runs, p_file jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.check_totals(p_run public.export_runs, p_summary jsonb) FROM PUBLIC;
 
@@ -5116,6 +9191,13 @@ GRANT ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p
 
 REVOKE ALL ON FUNCTION export_engine.close_for_writing() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.comparable_document(p_claim_id uuid, p_document jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.comparable_document(p_claim_id uuid, p_document jsonb) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.comparable_document(p_claim_id uuid, p_document jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) TO service_role;
 
@@ -5125,6 +9207,10 @@ REVOKE ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome tex
 GRANT ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.confirm_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb, p_actor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs, p_vouchers jsonb) FROM PUBLIC;
@@ -5132,15 +9218,19 @@ REVOKE ALL ON FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs
 REVOKE ALL ON FUNCTION export_engine.continue_export_release(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.continue_export_release(p_run_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.continue_reconciliation(p_reconciliation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.continue_reconciliation(p_reconciliation_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.count_classes(p_judged jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.create_export_lock() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) TO service_role;
 
-REVOKE ALL ON FUNCTION export_engine.create_reversal(p_run public.export_runs, p_actor_id uuid, p_actor text, p_reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION export_engine.create_manual_run(p_target public.export_targets, p_exported_on date, p_file_name text, p_key text, p_fingerprint text, p_actor text) FROM PUBLIC;
 
-GRANT SELECT ON TABLE public.export_targets TO authenticated;
-GRANT SELECT ON TABLE public.export_targets TO service_role;
+REVOKE ALL ON FUNCTION export_engine.create_reversal(p_run public.export_runs, p_actor_id uuid, p_actor text, p_reason text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.create_run(p_target public.export_targets, p_origin text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cut_off timestamp with time zone, p_idempotency_key text, p_request_fingerprint text, p_configuration jsonb) FROM PUBLIC;
 
@@ -5151,7 +9241,32 @@ REVOKE ALL ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) F
 GRANT ALL ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.document_changes(p_was jsonb, p_is jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.doubled_numbers(p_organization_id uuid, p_numbers bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.erased_document(p_document jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.erased_document(p_document jsonb) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.erased_document(p_document jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.erased_text() FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.erased_text() TO authenticated;
+GRANT ALL ON FUNCTION export_engine.erased_text() TO service_role;
+
+GRANT SELECT ON TABLE public.export_number_gaps TO authenticated;
+GRANT SELECT ON TABLE public.export_number_gaps TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.explain_number_gap(p_organization_id uuid, p_name text, p_first_number bigint, p_last_number bigint, p_reason text, p_actor text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.explained_numbers(p_organization_id uuid, p_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.fail_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb, p_left_out jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.fail_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb, p_left_out jsonb) TO service_role;
@@ -5161,14 +9276,26 @@ GRANT ALL ON FUNCTION export_engine.fail_export_run_by_admin(p_run_id uuid, p_re
 
 REVOKE ALL ON FUNCTION export_engine.failure_answer(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.files_to_read(p_row public.export_reconciliations) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.find_stalled_export_runs(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.find_stalled_export_runs(p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.find_target(p_organization_id uuid, p_target text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.finding_is_red(p_code text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.finding_is_red(p_code text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.finding_is_red(p_code text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.finding(p_code text, p_sentence text, p_about jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.finish_failure(p_run public.export_runs) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.finish_void(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.fiscal_year_end(p_organization_id uuid, p_day date) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.fiscal_year_end(p_organization_id uuid, p_day date) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.fiscal_year_end(p_organization_id uuid, p_day date) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.forget_old_key(p_organization_id uuid, p_idempotency_key text) FROM PUBLIC;
 
@@ -5178,15 +9305,36 @@ REVOKE ALL ON FUNCTION export_engine.free_refused_vouchers(p_run public.export_r
 
 REVOKE ALL ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.has_live_entry(p_claim_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.has_reversal(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.hold_backfill(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.hold_before_claims(p_organization_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.hold_exports(p_organization_id uuid, p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.hold_exports(p_organization_id uuid, p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.hold_exports(p_organization_id uuid, p_reason text, p_actor text) TO service_role;
+
+GRANT SELECT ON TABLE public.export_holds TO authenticated;
+GRANT SELECT ON TABLE public.export_holds TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.hold_json(p_hold public.export_holds) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.hold_processing_run(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.hold_reconciliation(p_reconciliation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.hold_run(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
 
@@ -5196,9 +9344,19 @@ REVOKE ALL ON FUNCTION export_engine.hold_run_for_caller(p_run_id uuid, p_roles 
 
 REVOKE ALL ON FUNCTION export_engine.hold_run_for_update(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.is_deleted_for_good(p_run_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.is_imported(p_run_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.is_settled(p_answer jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.is_test_database() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.is_writing() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.judge_claims(p_claim_ids uuid[], p_time_zone text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.keep_breakdown() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.keep_claim_identity() FROM PUBLIC;
 
@@ -5216,7 +9374,15 @@ REVOKE ALL ON FUNCTION export_engine.keep_membership_law() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.keep_only(p_run public.export_runs, p_claim_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.keep_page_law() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.keep_reconciliation(p_row public.export_reconciliations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.keep_reconciliation_law() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.keep_run_law() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.keep_tombstone_law() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.key_lifetime() FROM PUBLIC;
 
@@ -5224,18 +9390,36 @@ REVOKE ALL ON FUNCTION export_engine.latest_run(p_organization_id uuid, p_target
 
 REVOKE ALL ON FUNCTION export_engine.lease() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) TO service_role;
+REVOKE ALL ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.left_out_causes(p_run_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.lines_of(p_run public.export_runs, p_position integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.lines_of(p_run public.export_runs, p_position integer) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.lines_of(p_run public.export_runs, p_position integer) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.lock_claims(p_organization_id uuid, p_claim_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.lock_claims_to_erase(p_organization_id uuid, p_claim_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.lock_organization(p_organization_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.lock_row(p_organization_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.make_way_for_backfill(p_lock public.export_locks, p_key text, p_invocation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.may_read_object(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.may_read_object(p_name text) TO authenticated;
@@ -5254,9 +9438,28 @@ REVOKE ALL ON FUNCTION export_engine.most_attempts() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.negate_totals(p_totals jsonb) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.news_of_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.next_claims(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.next_phase(p_row public.export_reconciliations, p_phase text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.next_reconciliation() FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.next_reconciliation() TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.note_at_cursor(p_organization_id uuid, p_cursor text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.note_changed_claim() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.note_changed_lines() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.note_claim_changes(p_claim_ids uuid[], p_organization_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.note_claims_of_lines(p_claim_ids uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.note_progress(p_before public.export_runs, p_after public.export_runs, p_position integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.note_raised_counter() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.nothing_to_export(p_run public.export_runs, p_skipped integer) FROM PUBLIC;
 
@@ -5266,6 +9469,8 @@ REVOKE ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) FRO
 GRANT ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.overwrite_claimants(p_claim_ids uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.page_size() FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.page_size() TO authenticated;
 GRANT ALL ON FUNCTION export_engine.page_size() TO service_role;
@@ -5274,11 +9479,38 @@ REVOKE ALL ON FUNCTION export_engine.park_run(p_run public.export_runs) FROM PUB
 
 REVOKE ALL ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.reconcile_claims_page(p_row public.export_reconciliations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconcile_locks(p_row public.export_reconciliations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconcile_numbers_page(p_row public.export_reconciliations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconcile_objects_page(p_row public.export_reconciliations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconcile_run_page(p_row public.export_reconciliations, p_limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconcile_runs_page(p_row public.export_reconciliations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconciliation_json(p_row public.export_reconciliations) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.reconciliation_sentence(p_row public.export_reconciliations) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.reconciliation_sentence(p_row public.export_reconciliations) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.reconciliation_sentence(p_row public.export_reconciliations) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.record_claims(p_run public.export_runs, p_rows jsonb, p_claim_ids uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.record_event(p_run public.export_runs, p_event text, p_actor_id uuid, p_detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.record_event_by(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.record_lines(p_run public.export_runs, p_lines jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.recover_export_run(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.recover_export_run(p_run_id uuid, p_reason text, p_actor text) TO service_role;
@@ -5289,12 +9521,16 @@ GRANT ALL ON FUNCTION export_engine.refuse(p_status integer, p_code text, p_mess
 
 REVOKE ALL ON FUNCTION export_engine.refuse_change() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.refuse_delete_without_tombstone() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.refuse_direct_write() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.release_export_lock(p_run_id uuid, p_fencing_token bigint, p_code text, p_is_blameless boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.release_export_lock(p_run_id uuid, p_fencing_token bigint, p_code text, p_is_blameless boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.release_page(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.remove_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.renew_export_lock(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.renew_export_lock(p_run_id uuid, p_fencing_token bigint) TO service_role;
@@ -5320,6 +9556,10 @@ REVOKE ALL ON FUNCTION export_engine.reserve_next(p_run public.export_runs) FROM
 
 REVOKE ALL ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.retry_after(p_lock public.export_locks) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.reversal_without_work(p_run public.export_runs, p_lock public.export_locks) FROM PUBLIC;
@@ -5327,6 +9567,8 @@ REVOKE ALL ON FUNCTION export_engine.reversal_without_work(p_run public.export_r
 REVOKE ALL ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.run_about(p_run public.export_runs) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.run_at_cursor(p_organization_id uuid, p_cursor text, p_scope text) TO authenticated;
@@ -5348,9 +9590,18 @@ REVOKE ALL ON FUNCTION export_engine.same_totals(p_left jsonb, p_right jsonb) FR
 
 REVOKE ALL ON FUNCTION export_engine.seal_run(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.settle_claim_changes(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.settle_claim_changes(p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.settled_notes(p_note_ids bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.standing_hold(p_organization_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.start_attempt(p_run public.export_runs, p_invocation_id uuid, p_actor_id uuid, p_event text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.start_pending_run(p_run public.export_runs, p_claim_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.start_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_files_since timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.start_run(p_target public.export_targets, p_trigger text, p_actor_id uuid, p_period_from date, p_period_to date, p_idempotency_key text, p_request_fingerprint text, p_invocation_id uuid, p_renderer_version text) FROM PUBLIC;
 
@@ -5367,6 +9618,8 @@ REVOKE ALL ON FUNCTION export_engine.target_is_clear(p_organization_id uuid, p_t
 
 REVOKE ALL ON FUNCTION export_engine.transition_is_legal(p_from text, p_to text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.unknown_claims(p_claim_ids uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.update_export_run_status(p_run_id uuid, p_status text, p_claim_ids uuid[], p_fencing_token bigint, p_error_code text) TO service_role;
 
@@ -5376,18 +9629,32 @@ GRANT ALL ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_
 
 REVOKE ALL ON FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) FROM PUBLIC;
 
-GRANT SELECT ON TABLE public.export_holds TO authenticated;
-GRANT SELECT ON TABLE public.export_holds TO service_role;
+REVOKE ALL ON FUNCTION export_engine.why_not_erasable(p_claim_id uuid, p_is_closed boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.without_held_claims(p_claim_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.work_answer(p_outcome text, p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_export_backfill_page(p_run_id uuid, p_fencing_token bigint, p_rows jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.begin_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.begin_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_renderer_version text) TO authenticated;
 
 REVOKE ALL ON FUNCTION public.begin_export_as_service(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_triggered_by uuid, p_renderer_version text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.begin_export_as_service(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_triggered_by uuid, p_renderer_version text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_exported_on date, p_file_name text, p_part integer, p_actor text, p_invocation_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION public.begin_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_with_files boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.begin_reconciliation(p_organization_id uuid, p_period_from date, p_period_to date, p_asked_by text, p_with_files boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION public.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) TO service_role;
@@ -5396,8 +9663,15 @@ REVOKE ALL ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vo
 GRANT ALL ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO authenticated;
 GRANT ALL ON FUNCTION public.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO service_role;
 
+REVOKE ALL ON FUNCTION public.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) TO authenticated;
+GRANT ALL ON FUNCTION public.confirm_export_vouchers(p_run_id uuid, p_vouchers jsonb, p_actor text, p_dry_run boolean) TO service_role;
+
 REVOKE ALL ON FUNCTION public.continue_export_release(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.continue_export_release(p_run_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION public.continue_reconciliation(p_reconciliation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.continue_reconciliation(p_reconciliation_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION public.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.create_export_run(p_organization_id uuid, p_triggered_by uuid, p_format text, p_origin text) TO service_role;
@@ -5405,11 +9679,21 @@ GRANT ALL ON FUNCTION public.create_export_run(p_organization_id uuid, p_trigger
 REVOKE ALL ON FUNCTION public.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) TO service_role;
 
+REVOKE ALL ON FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.explain_number_gap(p_organization_id uuid, p_name text, p_first_number bigint, p_last_number bigint, p_reason text, p_actor text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.fail_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb, p_left_out jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fail_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb, p_left_out jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.fail_export_run_by_admin(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fail_export_run_by_admin(p_run_id uuid, p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.find_claim_at_line(p_run_id uuid, p_line_number integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_claim_at_line(p_run_id uuid, p_line_number integer) TO authenticated;
+GRANT ALL ON FUNCTION public.find_claim_at_line(p_run_id uuid, p_line_number integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_exports(p_organization_id uuid, p_text text) TO authenticated;
@@ -5434,8 +9718,34 @@ REVOKE ALL ON FUNCTION public.get_export_run(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_export_run(p_run_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.get_export_run(p_run_id uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb) TO service_role;
+REVOKE ALL ON FUNCTION public.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION public.hold_claims(p_claim_ids uuid[], p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.hold_exports(p_organization_id uuid, p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.hold_exports(p_organization_id uuid, p_reason text, p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION public.hold_exports(p_organization_id uuid, p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leave_out_export_claims(p_run_id uuid, p_fencing_token bigint, p_left_out jsonb, p_lines jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) TO authenticated;
+GRANT ALL ON FUNCTION public.lift_export_hold(p_organization_id uuid, p_claim_ids uuid[], p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) TO authenticated;
+GRANT ALL ON FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit integer, p_cursor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.next_reconciliation() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.next_reconciliation() TO service_role;
+
+REVOKE ALL ON FUNCTION public.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.recover_export_run(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.recover_export_run(p_run_id uuid, p_reason text, p_actor text) TO service_role;
@@ -5452,6 +9762,9 @@ GRANT ALL ON FUNCTION public.reserve_export_page(p_run_id uuid, p_fencing_token 
 REVOKE ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO authenticated;
 GRANT ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.settle_claim_changes(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_claim_changes(p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) TO service_role;
@@ -5478,16 +9791,34 @@ GRANT SELECT ON TABLE public.claim_export_details TO service_role;
 GRANT SELECT ON TABLE public.expense_claim_lines TO authenticated;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.expense_claim_lines TO service_role;
 
+GRANT SELECT ON TABLE public.export_claim_changes TO authenticated;
+GRANT SELECT ON TABLE public.export_claim_changes TO service_role;
+
+GRANT SELECT ON TABLE public.organizations TO authenticated;
+GRANT SELECT ON TABLE public.organizations TO service_role;
+
+GRANT SELECT ON TABLE public.export_changed_claims TO authenticated;
+GRANT SELECT ON TABLE public.export_changed_claims TO service_role;
+
 GRANT SELECT ON TABLE public.export_confirmations TO authenticated;
 GRANT SELECT ON TABLE public.export_confirmations TO service_role;
 
 GRANT SELECT ON TABLE public.export_counters TO service_role;
 
-GRANT SELECT ON TABLE public.organizations TO authenticated;
-GRANT SELECT ON TABLE public.organizations TO service_role;
+GRANT SELECT ON TABLE public.export_deleted_runs TO authenticated;
+GRANT SELECT ON TABLE public.export_deleted_runs TO service_role;
+
+GRANT SELECT ON TABLE public.export_erasures TO authenticated;
+GRANT SELECT ON TABLE public.export_erasures TO service_role;
+
+GRANT SELECT ON TABLE public.export_holds_standing TO authenticated;
+GRANT SELECT ON TABLE public.export_holds_standing TO service_role;
 
 GRANT SELECT ON TABLE public.export_locks_held TO authenticated;
 GRANT SELECT ON TABLE public.export_locks_held TO service_role;
+
+GRANT SELECT ON TABLE public.export_reconciliation_latest TO authenticated;
+GRANT SELECT ON TABLE public.export_reconciliation_latest TO service_role;
 
 GRANT SELECT ON TABLE public.export_runs_stuck TO authenticated;
 GRANT SELECT ON TABLE public.export_runs_stuck TO service_role;
@@ -5498,11 +9829,17 @@ GRANT SELECT ON TABLE public.export_needs_attention TO service_role;
 GRANT SELECT ON TABLE public.export_posting_rules TO authenticated;
 GRANT SELECT ON TABLE public.export_posting_rules TO service_role;
 
+GRANT SELECT ON TABLE public.export_run_breakdown TO authenticated;
+GRANT SELECT ON TABLE public.export_run_breakdown TO service_role;
+
 GRANT SELECT ON TABLE public.export_run_events TO authenticated;
 GRANT SELECT ON TABLE public.export_run_events TO service_role;
 
 GRANT SELECT ON TABLE public.export_run_overview TO authenticated;
 GRANT SELECT ON TABLE public.export_run_overview TO service_role;
+
+GRANT SELECT ON TABLE public.export_run_pages TO authenticated;
+GRANT SELECT ON TABLE public.export_run_pages TO service_role;
 
 GRANT SELECT ON TABLE public.export_runs_today TO authenticated;
 GRANT SELECT ON TABLE public.export_runs_today TO service_role;

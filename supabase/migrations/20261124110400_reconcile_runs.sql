@@ -1,6 +1,6 @@
 -- Purpose: I2 and I4: every run is the sum of its members, holds nothing when it has ended, and every completed one has its file.
--- Surprising: a run is walked over several pages while others void, refuse or complete. So only figures are compared that were final
--- when its first page was read, and a member counts by what it was when the run was completed.
+-- Surprising: a run is walked over several pages while others void, refuse or complete. So the figures of its file are compared only when
+-- they were final as its first page was read, and a member counts by what it was when the run was completed.
 
 create function export_engine.reconcile_run_page(p_row public.export_reconciliations, p_limit integer)
 returns table (
@@ -197,8 +197,8 @@ as $$
 declare
   v_findings jsonb := '[]';
 begin
-  -- Not settled: claims may still join it.
-  if (p_sums ->> 'is_settled')::boolean and not coalesce(
+  -- Also while claims join it: they join behind what was read, together with the run's figures.
+  if not coalesce(
     (p_sums ->> 'members')::integer = p_run.reserved_count
     and coalesce((p_sums ->> 'position')::integer, 0) = p_run.reserved_count
     and export_engine.same_totals(p_sums -> 'totals', p_run.reserved_totals),
@@ -319,7 +319,6 @@ begin
     -- Its first page. What becomes final only later is not compared.
     p_sums := jsonb_build_object(
       'run_number', v_run.run_number,
-      'is_settled', v_run.sealed_at is not null or v_run.status in ('releasing', 'failed'),
       'is_completed', v_run.completed_at is not null
     );
   end if;

@@ -335,6 +335,28 @@ def test_a_reconciliation_of_a_moving_world_is_green(
     assert_green(organisation)
 
 
+def test_a_claim_left_out_behind_the_reader_is_no_alarm(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """A run that was unfinished when its first page was read: what is left out and completed meanwhile is the next one's."""
+    organisation.add_claims(5)
+    begun = begin(coordinator, organisation)
+    service = organisation.as_service()
+    worker, reconciler = Worker.of(organisation, service, begun), Reconciler.of(organisation)
+    told = reconciler.begin()
+    while "members" not in told["checked"]:
+        told = reconciler.step(told)
+    assert told["checked"]["members"] == 2, "the reader is within the run"
+
+    first, *others = reserve_all(service, begun)
+    worker.leave_out([first["claim_id"]])
+    worker.complete(others)
+
+    told = reconciler.finish(told)
+    assert (told["is_green"], told["checked"]["members"]) == (True, 5)
+    assert_green(organisation)
+
+
 def test_two_who_continue_the_same_one_count_nothing_twice(
     organisation: Organisation, coordinator: psycopg.Connection
 ) -> None:
@@ -819,6 +841,10 @@ def test_the_dashboard_reconciles_in_one_go(damage: Damage) -> None:
     sentence = "Red: run_totals_mismatch (1). Notes: orphan_object (1)."
     assert latest == ("red", sentence, 1, 1, "dashboard")
     assert (rows[0][0], rows[0][3]) == ("red", sentence)
+    urgent = (
+        "select kind, what, how_many from public.export_needs_attention where kind like 'red%%'"
+    )
+    assert execute(urgent) == [("red_reconciliation", sentence, 1)]
 
 
 # --- the sweep's

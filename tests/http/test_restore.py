@@ -143,6 +143,10 @@ def test_what_a_restored_database_forgot_is_recorded_and_not_exported_again(
     written = place.admin(*command, "--write")
     assert written.returncode == 0, written.stdout + written.stderr
 
+    proven = place.admin("reconcile", str(organisation.id))
+    assert proven.returncode == 0, proven.stdout + proven.stderr
+    assert proven.stdout.rstrip().endswith("green")
+
     released = place.admin("release", str(organisation.id), "--actor", "Ola")
     assert released.returncode == 0, released.stderr
     nothing = place.export()
