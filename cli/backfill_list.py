@@ -214,10 +214,8 @@ def _workbook_lines(content: bytes) -> Iterator[tuple[int, Cells]]:
             # Of what this program does not look at: styles, validations, extensions.
             warnings.simplefilter("ignore")
             book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-            sheet = book.worksheets[0]
-            # What a sheet says about its own size is not to be believed.
-            sheet.reset_dimensions()
-            rows: Iterable[Cells] = sheet.iter_rows(
+            # With bounds of ours: what a sheet says about its own size is not to be believed.
+            rows: Iterable[Cells] = book.worksheets[0].iter_rows(
                 max_row=_LAST_ROW_OF_A_SHEET + 1, max_col=MOST_COLUMNS, values_only=True
             )
             for number, cells in enumerate(rows, start=1):

@@ -294,6 +294,18 @@ def test_what_a_sheet_says_about_its_size_is_not_believed(read: Read) -> None:
     assert fields(claims) == [(1000, "17", date(2026, 10, 31), "a.csv", None)]
 
 
+def test_whole_numbers_written_as_fractions_are_whole(read: Read) -> None:
+    """Some programs save 17 as 17.0; Excel shows 17."""
+    row = (
+        '<row r="2"><c><v>17.0</v></c><c t="inlineStr"><is><t>2026-10-31</t></is></c>'
+        '<c t="inlineStr"><is><t>a.csv</t></is></c></row>'
+    )
+
+    assert fields(read(hostile_workbook(sheet_xml(HEADER_XML + row)))) == [
+        (2, "17", date(2026, 10, 31), "a.csv", None)
+    ]
+
+
 @pytest.mark.parametrize(
     "sheet",
     [
@@ -335,7 +347,7 @@ def test_a_workbook_that_unpacks_to_a_mountain_is_refused(read: Read) -> None:
 
 def test_size_and_length_are_bounded(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many bytes, too many rows; malformed ones count."""
-    text = f"{HEADER}\n{ROW}\n{ROW}\n;;;x\n"
+    text = f"{HEADER}\n;;;x\n{ROW}\n{ROW}\n"
     monkeypatch.setattr(backfill_list, "MOST_ROWS", 3)
     assert len(read(text).rows) == 2
     monkeypatch.setattr(backfill_list, "MOST_ROWS", 2)
