@@ -29,6 +29,7 @@ from tests.database.organisation_snapshot import (
     take_snapshot,
     without_lease,
 )
+from tests.database.reconciler import Reconciler
 from tests.database.voiding import void
 from tests.database.worker import Worker
 from tests.organisation import begin, call
@@ -40,6 +41,7 @@ PERIODS: dict[str, tuple[str | None, str]] = {
 OCTOBER = datetime(2025, 10, 5, 12, tzinfo=UTC)
 WHY = {"p_reason": "Somebody decided so.", "p_actor": "Ingrid Vik"}
 Act = Callable[[], dict[str, Any]]
+CLASSES = {"exported", "reserved", "held", "left_out", "pending"}
 
 any_number = st.integers(0, 1000)
 # Mostly whoever holds the run; else any worker there ever was.
@@ -649,10 +651,19 @@ class ExportMachine(RuleBasedStateMachine):
             for m in run.members
         }
 
+    def assert_reconciled(self) -> None:
+        """The database's own account of the organisation is green, and its classes are the model's."""
+        told = Reconciler(self.organisation, self.place.service).reconcile()
+        assert told["is_green"], told["findings"]
+        expected = Counter(claim.class_() for claim in self.model.claims.values())
+        counted = {name: told_of["count"] for name, told_of in told["classes"].items()}
+        assert counted == {name: n for name, n in expected.items() if name in CLASSES}
+
     def teardown(self) -> None:
         """I5: from wherever this ended, few sweeps lead to runs that are final or parked, and the rest is exported."""
         if sys.exc_info()[0] is not None:
             return
+        self.assert_reconciled()
         for _ in range(8 + 2 * len(self.model.claims) + 2 * len(self.model.runs)):
             if not self.sweep_once():
                 break

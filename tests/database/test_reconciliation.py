@@ -263,6 +263,26 @@ def test_a_raised_counter_explains_its_gap(
     ]
 
 
+def test_a_run_that_was_deleted_for_good_explains_its_numbers(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """Its numbers are no loss, and its file, which stays until somebody deletes it, is that of a known run."""
+    organisation.execute(
+        f"alter database {organisation.database.name} set export_engine.is_test_database = 'on'"
+    )
+    organisation.add_claims(2)
+    run_id = export(organisation, coordinator)
+    organisation.add_claims(1)
+    export(organisation, coordinator)
+
+    organisation.execute(
+        "select public.hard_delete_export_run(%s, 'yes', 'Retention is over.', 'Ingrid')", run_id
+    )
+
+    told = reconciled(organisation)
+    assert (told["is_green"], codes(told)) == (True, {"orphan_object": 1})
+
+
 # --- while the world goes on
 
 
