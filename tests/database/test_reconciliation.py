@@ -267,9 +267,10 @@ def test_a_run_that_was_deleted_for_good_explains_its_numbers(
     organisation: Organisation, coordinator: psycopg.Connection
 ) -> None:
     """Its numbers are no loss, and its file, which stays until somebody deletes it, is that of a known run."""
-    organisation.execute(
-        f"alter database {organisation.database.name} set export_engine.is_test_database = 'on'"
-    )
+    with organisation.database.connect("supabase_admin") as superuser:
+        superuser.execute(
+            f"alter database {organisation.database.name} set export_engine.is_test_database = 'on'".encode()
+        )
     organisation.add_claims(2)
     run_id = export(organisation, coordinator)
     organisation.add_claims(1)
