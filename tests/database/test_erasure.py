@@ -189,11 +189,17 @@ def test_an_erased_claim_was_not_changed_after_its_export(
         [],
     )
 
+    listed = "select changes::text from public.export_changed_claims"
+    assert organisation.execute("select count(*) from public.export_claim_changes") != [(0,)]
+    assert organisation.execute(listed) == []
+
     organisation.execute("update public.expense_claim_lines set amount = 1 where line_number = 1")
     [status] = call(coordinator, "get_claim_status", p_claim_ids=[claim_id])["claims"]
     assert status["changed_since_export"]
     assert [change["field"] for change in status["changes"]] == ["total", "lines"]
     assert "Tromsø" not in str(status)
+    [[changes]] = organisation.execute(listed)
+    assert "Tromsø" not in changes
 
 
 def test_bad_requests_are_told_apart(organisation: Organisation, admin: psycopg.Connection) -> None:
