@@ -216,6 +216,8 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "export_engine.erased_text",
         "export_engine.erased_document",
         "export_engine.comparable_document",
+        "export_engine.finding_is_red",
+        "export_engine.reconciliation_sentence",
     }
     guard = {
         "begin_export_as_service",
