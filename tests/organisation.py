@@ -291,7 +291,7 @@ def lines_of(claims: Sequence[Mapping[str, Any]], first: int = 1) -> dict[str, A
     if not claims:
         return None
     return {
-        "positions": [claim["position"] for claim in claims],
+        "positions": [claim.get("position", place) for place, claim in enumerate(claims, 1)],
         "first_lines": starts[:-1],
         "last_line": starts[-1] - 1,
     }
