@@ -4,6 +4,7 @@ EngineError
 ├── Refused               asking again the same way gives the same answer
 │   ├── InvalidRequest    the request itself, by field
 │   ├── StaleToken        somebody else continues this run
+│   ├── SetUpRefused      no run began: the organisation's configuration makes no file
 │   └── RunFailed         the run ended without a file and its claims are free again
 ├── Unavailable           database or storage; asking again later is right
 └── Defect                ours to mend
@@ -77,6 +78,14 @@ class SetUpProblem:
     field: str
     code: str
     message: str
+
+
+class SetUpRefused(Refused):
+    """Nothing began and nothing was reserved: every problem of the configuration is named."""
+
+    def __init__(self, problems: Sequence[SetUpProblem]) -> None:
+        super().__init__("configuration_invalid")
+        self.problems = tuple(problems)
 
 
 class RunFailed(Refused):

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from structlog.contextvars import bind_contextvars
 
+from functions.configuration_check import ConfigurationCheck
 from functions.errors import Defect, EngineError, Refused, RunFailed, StaleToken, Unavailable
 from functions.export_guard import (
     Begun,
@@ -75,6 +76,7 @@ class ExportEngine:
 
     def __init__(self, guard: ExportGuard, storage: ExportStorage, settings: Settings) -> None:
         self._guard = guard
+        self._configuration = ConfigurationCheck(guard)
         self._storage = storage
         self._renewal_seconds = settings.export_renewal_seconds
         self._attempt_seconds = settings.export_attempt_seconds
@@ -83,12 +85,14 @@ class ExportEngine:
         """Exports as the user of `token`.
 
         Raises:
+            SetUpRefused: nothing began, for the organisation's configuration makes no file.
             RunFailed: the caller's run ended without a file; its claims are free again.
             Unavailable: the run, if one began, waits to be continued; repeat with the same key.
         """
         return await self._carry_through(
-            lambda invocation: self._guard.begin(
-                scope, key=key, token=token, invocation_id=invocation
+            lambda invocation: self._configuration.begin(
+                scope.organization_id,
+                lambda: self._guard.begin(scope, key=key, token=token, invocation_id=invocation),
             )
         )
 
@@ -97,12 +101,15 @@ class ExportEngine:
     ) -> Exported:
         """As `export`, for webhook, sweep and command line."""
         return await self._carry_through(
-            lambda invocation: self._guard.begin_as_service(
-                scope,
-                key=key,
-                invocation_id=invocation,
-                trigger=trigger,
-                triggered_by=triggered_by,
+            lambda invocation: self._configuration.begin(
+                scope.organization_id,
+                lambda: self._guard.begin_as_service(
+                    scope,
+                    key=key,
+                    invocation_id=invocation,
+                    trigger=trigger,
+                    triggered_by=triggered_by,
+                ),
             )
         )
 

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 from exporters.claim import Member
 from exporters.page_lines import PageLines
 from exporters.run_renderer import RENDERER_VERSION
+from functions.errors import SetUpProblem
 from functions.export_run import ExportFile, ExportRun, LeftOutClaim, RunStatus, Told
 from functions.supabase_connection import SupabaseConnection
 
@@ -70,6 +71,18 @@ class NothingToExport(Told):
     left_out: tuple[LeftOutClaim, ...] = ()
 
 
+class Unchecked(Told):
+    """The organisation's configuration was changed: check it, write down the result, begin again.
+
+    `configuration` is what a run would freeze; nothing is reserved yet.
+    """
+
+    outcome: Literal["unchecked"]
+    target: str
+    configuration: Mapping[str, object]
+    fingerprint: str
+
+
 class NothingToResume(Told):
     """No run of the organisation waits for a worker. `run` was failed or parked just now."""
 
@@ -111,6 +124,10 @@ class Released(Told):
     latest_run: ExportRun | None = None
 
 
+class _Recorded(Told):
+    recorded: bool
+
+
 class _Lease(Told):
     expires_at: datetime
 
@@ -143,10 +160,14 @@ Begun = Granted | Found | Busy | NothingToExport
 TakenOver = Granted | Busy | NothingToResume
 
 _BEGUN: TypeAdapter[Begun] = TypeAdapter(Annotated[Begun, Field(discriminator="outcome")])
+_ASKED: TypeAdapter[Begun | Unchecked] = TypeAdapter(
+    Annotated[Begun | Unchecked, Field(discriminator="outcome")]
+)
 _TAKEN_OVER: TypeAdapter[TakenOver] = TypeAdapter(
     Annotated[TakenOver, Field(discriminator="outcome")]
 )
 _PAGE = TypeAdapter(Page)
+_RECORDED = TypeAdapter(_Recorded)
 _LEASE = TypeAdapter(_Lease)
 _RUN_TOLD = TypeAdapter(_RunTold)
 _RELEASED = TypeAdapter(Released)
@@ -162,10 +183,10 @@ class ExportGuard:
 
     async def begin(
         self, scope: ExportScope, *, key: str, token: str, invocation_id: UUID
-    ) -> Begun:
+    ) -> Begun | Unchecked:
         """As the user of `token`. The same invocation gets the same answer again."""
         arguments = _scope_arguments(scope, key, invocation_id)
-        return await self._connection.as_user(token).call("begin_export", arguments, _BEGUN)
+        return await self._connection.as_user(token).call("begin_export", arguments, _ASKED)
 
     async def begin_as_service(
         self,
@@ -175,7 +196,7 @@ class ExportGuard:
         invocation_id: UUID,
         trigger: str,
         triggered_by: UUID | None = None,
-    ) -> Begun:
+    ) -> Begun | Unchecked:
         """For webhook, sweep and command line; a user's request never comes this way."""
         arguments = {
             **_scope_arguments(scope, key, invocation_id),
@@ -183,7 +204,21 @@ class ExportGuard:
             "p_triggered_by": triggered_by,
         }
         session = self._connection.as_service()
-        return await session.call("begin_export_as_service", arguments, _BEGUN)
+        return await session.call("begin_export_as_service", arguments, _ASKED)
+
+    async def record_check(
+        self, organization_id: UUID, unchecked: Unchecked, problems: Sequence[SetUpProblem]
+    ) -> None:
+        """What was found in a configuration; an empty list lets exports begin."""
+        arguments = {
+            "p_organization_id": organization_id,
+            "p_target": unchecked.target,
+            "p_fingerprint": unchecked.fingerprint,
+            "p_renderer_version": RENDERER_VERSION,
+            "p_problems": [asdict(problem) for problem in problems],
+        }
+        session = self._connection.as_service()
+        await session.call("record_configuration_check", arguments, _RECORDED)
 
     async def reverse(self, run_id: UUID, reason: str, *, token: str, invocation_id: UUID) -> Begun:
         """As the admin of `token`: begins the run that takes another one back."""

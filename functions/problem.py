@@ -10,7 +10,7 @@ from typing import Final
 from starlette.responses import JSONResponse
 
 from functions.error_catalogue import CATALOGUE, FIELD_SENTENCES, Entry, entry_of
-from functions.errors import EngineError, InvalidRequest, RunFailed
+from functions.errors import EngineError, InvalidRequest, RunFailed, SetUpRefused
 from functions.language import Language
 from functions.left_out_answer import left_out_json
 from functions.problem_sentences import why
@@ -64,7 +64,7 @@ def _errors(error: EngineError, entry: Entry, language: Language) -> Sequence[di
             }
             for problem in error.fields
         ]
-    if isinstance(error, RunFailed):
+    if isinstance(error, RunFailed | SetUpRefused):
         return [
             {
                 "field": problem.field,

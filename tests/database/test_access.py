@@ -28,6 +28,7 @@ ENGINE_TABLES = [
     "export_reconciliations",
     "export_number_gaps",
     "export_claim_changes",
+    "export_configuration_checks",
 ]
 READABLE = [
     "export_run_pages",
@@ -53,6 +54,8 @@ READABLE = [
     "export_number_gaps",
     "export_claim_changes",
     "export_changed_claims",
+    "export_configuration_checks",
+    "export_configuration_problems",
 ]
 STAFF = ["coordinator", "accountant", "admin"]
 
@@ -74,6 +77,10 @@ def organisation(
     organisation.execute("update public.expense_claims set purpose = 'Rettet'")
     organisation.execute("update public.export_counters set last_value = last_value + 1")
     organisation.execute("select public.reconcile_exports(%s)", organisation.id)
+    organisation.execute(
+        "select public.record_configuration_check(%s, 'xledger', repeat('a', 64), '2', '[{\"field\": \"layout\"}]')",
+        organisation.id,
+    )
     return organisation
 
 
@@ -244,6 +251,7 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "begin_export_backfill",
         "add_export_backfill_page",
         "complete_export_backfill",
+        "record_configuration_check",
     }
     assert executable["anon"] == set()
     books = {

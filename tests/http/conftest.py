@@ -17,8 +17,10 @@ NewUser = Callable[..., AppUser]
 
 @pytest.fixture
 def organisation(stack: EmbeddedStack) -> Organisation:
-    """An organisation with Xledger and posting rules, without people and claims."""
-    return Organisation.create(stack.database)
+    """An organisation with Xledger and posting rules, checked, without people and claims."""
+    organisation = Organisation.create(stack.database)
+    organisation.check_configuration()
+    return organisation
 
 
 @pytest.fixture

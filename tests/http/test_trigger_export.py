@@ -1,5 +1,6 @@
 """POST /trigger_export on the real stack: every outcome, and who may have it."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -281,10 +282,44 @@ def test_an_organisation_may_want_all_or_nothing(
     assert organisation.live_memberships() == {}
 
 
-def test_a_wrong_set_up_names_the_setting(coordinator: AppUser, organisation: Organisation) -> None:
-    """A configuration without a required setting fails the run with 422 and names the setting."""
+def test_a_wrong_set_up_names_the_setting_and_reserves_nothing(
+    coordinator: AppUser, organisation: Organisation
+) -> None:
+    """However it was saved: 422 before any claim is reserved, and as soon as it is mended, a file."""
     organisation.execute(
-        "update public.export_targets set settings = '{}' where organization_id = %s",
+        "update public.export_targets set settings = settings - 'entity_code' where organization_id = %s",
+        organisation.id,
+    )
+    organisation.add_claim()
+
+    for _ in range(2):
+        answer = coordinator.trigger(organisation)
+        assert (answer.status_code, answer.json()["code"]) == (422, "configuration_invalid")
+        assert [error["field"] for error in answer.json()["errors"]] == ["settings.entity_code"]
+        assert "run_id" not in answer.json()
+    assert coordinator.history(organisation).json()["runs"] == []
+    shown = organisation.execute(
+        "select field from public.export_configuration_problems where organization_id = %s",
+        organisation.id,
+    )
+    assert shown == [("settings.entity_code",)]
+
+    organisation.execute(
+        'update public.export_targets set settings = settings || \'{"entity_code": "7"}\''
+        " where organization_id = %s",
+        organisation.id,
+    )
+    assert coordinator.trigger(organisation).json()["run"]["run_number"] == 1
+
+
+def test_a_layout_saved_in_the_dashboard_is_refused_by_its_column(
+    coordinator: AppUser, organisation: Organisation
+) -> None:
+    organisation.execute(
+        "update public.export_targets set layout = %s where organization_id = %s",
+        json.dumps(
+            {"name": "own", "version": 1, "dialect": {}, "columns": [{"name": "A", "widht": 5}]}
+        ),
         organisation.id,
     )
     organisation.add_claim()
@@ -292,10 +327,29 @@ def test_a_wrong_set_up_names_the_setting(coordinator: AppUser, organisation: Or
     answer = coordinator.trigger(organisation)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "configuration_invalid")
-    assert any(error["field"].startswith("settings.") for error in answer.json()["errors"])
-    detail = coordinator.run(answer.json()["run_id"]).json()["run"]["error_detail"]
-    assert detail["problems"][0]["message"]
-    assert organisation.live_memberships() == {}
+    assert "layout.columns[1] (A).widht" in {error["field"] for error in answer.json()["errors"]}
+
+
+def test_a_configuration_that_changed_costs_two_round_trips_once(
+    proxied_coordinator: AppUser, proxy: FaultProxy, organisation: Organisation
+) -> None:
+    organisation.execute(
+        "update public.export_targets set settings = settings || '{\"due_days\": 14}'"
+        " where organization_id = %s",
+        organisation.id,
+    )
+    organisation.add_claim()
+
+    assert proxied_coordinator.trigger(organisation).status_code == 201
+    assert proxy.seen[:3] == [
+        "POST /rest/v1/rpc/begin_export",
+        "POST /rest/v1/rpc/record_configuration_check",
+        "POST /rest/v1/rpc/begin_export",
+    ]
+    organisation.add_claim()
+    before = len(proxy.seen)
+    assert proxied_coordinator.trigger(organisation).status_code == 201
+    assert len(proxy.seen) - before == 3
 
 
 def test_more_claims_than_a_page_are_one_file(

@@ -49,7 +49,7 @@ FLOORS = [
         "left_out_answer",
         "claim_answer",
     },
-    {"run_rendering", "problem", "export_reconciliation"},
+    {"run_rendering", "configuration_check", "problem", "export_reconciliation"},
     {"export_engine"},
     {"outcome_answer", "export_sweep"},
     {"services"},
