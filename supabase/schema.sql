@@ -1002,6 +1002,9 @@ begin
   end if;
   if v_answer is null then
     v_target := export_engine.find_target(p_organization_id, p_target);
+    v_answer := export_engine.unchecked_configuration(v_target, p_renderer_version);
+  end if;
+  if v_answer is null then
     perform export_engine.forget_old_key(p_organization_id, p_idempotency_key);
     v_answer := export_engine.start_run(
       v_target, p_trigger, p_actor_id, p_period_from, p_period_to,
@@ -1014,7 +1017,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.begin_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_actor_id uuid, p_renderer_version text) IS 'The first step of an export, for whoever asks: started, replayed, resumed, joined, busy or nothing_to_export.';
+COMMENT ON FUNCTION export_engine.begin_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_idempotency_key text, p_invocation_id uuid, p_trigger text, p_actor_id uuid, p_renderer_version text) IS 'The first step of an export, for whoever asks: started, replayed, resumed, joined, busy, unchecked or nothing_to_export.';
 
 CREATE FUNCTION export_engine.caller_has_role(p_organization_id uuid, p_roles text[]) RETURNS boolean
     LANGUAGE sql STABLE
@@ -2130,6 +2133,13 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.complete_without_file(p_run public.export_runs, p_claim_ids uuid[]) IS 'Completes a run of origin manual, whose file was made elsewhere. Runs of the engine are completed with their file.';
+
+CREATE FUNCTION export_engine.configuration_fingerprint(p_configuration jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN encode(sha256(convert_to((p_configuration)::text, 'UTF8'::name)), 'hex'::text);
+
+COMMENT ON FUNCTION export_engine.configuration_fingerprint(p_configuration jsonb) IS 'SHA-256 of a configuration as a run freezes it.';
 
 CREATE FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -5609,6 +5619,26 @@ $$;
 
 COMMENT ON FUNCTION export_engine.record_claims(p_run public.export_runs, p_rows jsonb, p_claim_ids uuid[]) IS 'Reserves claims that the caller has locked, and confirms those as booked whose number in the accounting system the list knows.';
 
+CREATE FUNCTION export_engine.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  perform export_engine.open_for_writing();
+  -- A target that was removed meanwhile needs no check.
+  insert into public.export_configuration_checks (organization_id, target, fingerprint, renderer_version, problems)
+  select t.organization_id, t.target, p_fingerprint, p_renderer_version, p_problems
+  from public.export_targets as t
+  where t.organization_id = p_organization_id and t.target = p_target
+  on conflict on constraint export_configuration_checks_pkey do update
+  set problems = excluded.problems, checked_at = clock_timestamp();
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('recorded', true);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) IS 'Writes down what a worker found in a configuration. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.record_event(p_run public.export_runs, p_event text, p_actor_id uuid, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
@@ -6934,6 +6964,42 @@ CREATE FUNCTION export_engine.transition_is_legal(p_from text, p_to text) RETURN
 
 COMMENT ON FUNCTION export_engine.transition_is_legal(p_from text, p_to text) IS 'The state machine of a run: true when p_to may follow p_from.';
 
+CREATE FUNCTION export_engine.unchecked_configuration(p_target public.export_targets, p_renderer_version text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_configuration jsonb;
+  v_fingerprint text;
+begin
+  -- Whoever names no renderer renders nothing; a worker that takes the run over checks what was frozen.
+  if p_renderer_version is null then
+    return null;
+  end if;
+  v_configuration := export_engine.freeze_configuration(p_target, p_renderer_version);
+  v_fingerprint := export_engine.configuration_fingerprint(v_configuration);
+  if exists (
+    select
+    from public.export_configuration_checks as c
+    where
+      c.organization_id = p_target.organization_id
+      and c.target = p_target.target
+      and c.fingerprint = v_fingerprint
+      and c.problems = '[]'
+  ) then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'outcome', 'unchecked',
+    'target', p_target.target,
+    'configuration', v_configuration,
+    'fingerprint', v_fingerprint
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.unchecked_configuration(p_target public.export_targets, p_renderer_version text) IS 'Null when this configuration was found good for this renderer; else begin''s answer unchecked, with what is to be checked.';
+
 CREATE FUNCTION export_engine.unknown_claims(p_claim_ids uuid[]) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -7779,6 +7845,15 @@ $$;
 
 COMMENT ON FUNCTION public.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) IS 'Database owner: reconciles an organisation in one go, without reading the bytes of the files. The first row says green or red.';
 
+CREATE FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.record_configuration_check(p_organization_id, p_target, p_fingerprint, p_renderer_version, p_problems);
+$$;
+
+COMMENT ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) IS 'Guard: what the functions found in a configuration that begin called unchecked (service key).';
+
 CREATE FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean DEFAULT false) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -8112,6 +8187,45 @@ ALTER TABLE public.export_claim_changes ALTER COLUMN id ADD GENERATED ALWAYS AS 
     CACHE 1
 );
 
+CREATE TABLE public.export_configuration_checks (
+    organization_id uuid NOT NULL,
+    target text NOT NULL,
+    fingerprint text NOT NULL,
+    renderer_version text NOT NULL,
+    problems jsonb NOT NULL,
+    checked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT export_configuration_checks_fingerprint_check CHECK ((fingerprint ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT export_configuration_checks_problems_check CHECK (((jsonb_typeof(problems) = 'array'::text) AND (octet_length((problems)::text) <= 100000))),
+    CONSTRAINT export_configuration_checks_renderer_version_check CHECK (((char_length(renderer_version) >= 1) AND (char_length(renderer_version) <= 50)))
+);
+
+COMMENT ON TABLE public.export_configuration_checks IS 'What the functions found in each state of an organisation''s settings, layout and posting rules: nothing, or problems that stop every export until they are mended. Written by functions only.';
+
+COMMENT ON COLUMN public.export_configuration_checks.fingerprint IS 'SHA-256 of the whole configuration as a run would freeze it, renderer version included.';
+
+COMMENT ON COLUMN public.export_configuration_checks.problems IS 'Each with code, field and message; empty when exports may begin.';
+
+CREATE VIEW public.export_configuration_problems WITH (security_invoker='true') AS
+ SELECT o.name AS organization,
+    t.target,
+    (p.problem ->> 'field'::text) AS field,
+    (p.problem ->> 'message'::text) AS problem,
+    (p.problem ->> 'code'::text) AS code,
+    latest.checked_at,
+    t.organization_id
+   FROM (((public.export_targets t
+     JOIN public.organizations o ON ((o.id = t.organization_id)))
+     CROSS JOIN LATERAL ( SELECT c.problems,
+            c.checked_at
+           FROM public.export_configuration_checks c
+          WHERE ((c.organization_id = t.organization_id) AND (c.target = t.target))
+          ORDER BY c.checked_at DESC
+         LIMIT 1) latest)
+     CROSS JOIN LATERAL jsonb_array_elements(latest.problems) p(problem))
+  WHERE t.is_enabled;
+
+COMMENT ON VIEW public.export_configuration_problems IS 'What is wrong with settings, layout or posting rules, as the last export that was tried found it: nothing is exported until it is mended.';
+
 CREATE TABLE public.export_confirmations (
     id bigint NOT NULL,
     run_id uuid NOT NULL,
@@ -8403,9 +8517,20 @@ UNION ALL
     l.organization_id,
     NULL::uuid AS run_id
    FROM public.export_reconciliation_latest l
-  WHERE (l.result = 'red'::text);
+  WHERE (l.result = 'red'::text)
+UNION ALL
+ SELECT c.organization,
+    'configuration_invalid'::text AS kind,
+    format('Nothing can be exported to %s: %s'::text, c.target, min(c.problem)) AS what,
+    'Mend the set-up, then export again. export_configuration_problems names each field.'::text AS what_to_do,
+    min(c.checked_at) AS since,
+    count(*) AS how_many,
+    c.organization_id,
+    NULL::uuid AS run_id
+   FROM public.export_configuration_problems c
+  GROUP BY c.organization, c.organization_id, c.target;
 
-COMMENT ON VIEW public.export_needs_attention IS 'What a person should look at: red reconciliations, stuck runs, runs that failed within a week, claims that were left out or are held, by cause, organisations on hold, and how many claims were changed after they were exported (a thousand stands for more).';
+COMMENT ON VIEW public.export_needs_attention IS 'What a person should look at: red reconciliations, set-ups that no file can be made of, stuck runs, runs that failed within a week, claims that were left out or are held, by cause, organisations on hold, and how many claims were changed after they were exported (a thousand stands for more).';
 
 ALTER TABLE public.export_number_gaps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.export_number_gaps_id_seq
@@ -8637,6 +8762,9 @@ ALTER TABLE ONLY public.expense_claims
 ALTER TABLE ONLY public.export_claim_changes
     ADD CONSTRAINT export_claim_changes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.export_configuration_checks
+    ADD CONSTRAINT export_configuration_checks_pkey PRIMARY KEY (organization_id, target, fingerprint);
+
 ALTER TABLE ONLY public.export_confirmations
     ADD CONSTRAINT export_confirmations_pkey PRIMARY KEY (id);
 
@@ -8843,6 +8971,8 @@ CREATE TRIGGER refuse_delete BEFORE DELETE ON public.export_runs FOR EACH ROW EX
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT OR DELETE OR UPDATE ON public.export_claim_changes FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
+CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_configuration_checks FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_confirmations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_deleted_runs FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
@@ -8866,6 +8996,8 @@ CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_runs
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.expense_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_claim_changes FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_configuration_checks FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_confirmations FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
@@ -8896,6 +9028,9 @@ ALTER TABLE ONLY public.expense_claim_lines
 
 ALTER TABLE ONLY public.expense_claims
     ADD CONSTRAINT expense_claims_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.export_configuration_checks
+    ADD CONSTRAINT export_configuration_checks_target_fkey FOREIGN KEY (organization_id, target) REFERENCES public.export_targets(organization_id, target) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.export_confirmations
     ADD CONSTRAINT export_confirmations_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
@@ -8963,6 +9098,8 @@ CREATE POLICY "Members see themselves, staff sees all members" ON public.organiz
 
 CREATE POLICY "Staff sees the changes of the organisation" ON public.export_claim_changes FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
+CREATE POLICY "Staff sees the configuration checks of the organisation" ON public.export_configuration_checks FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
 CREATE POLICY "Staff sees the confirmations of the organisation" ON public.export_confirmations FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
 CREATE POLICY "Staff sees the deleted runs of the organisation" ON public.export_deleted_runs FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
@@ -8994,6 +9131,8 @@ ALTER TABLE public.expense_claim_lines ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.expense_claims ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_claim_changes ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_configuration_checks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_confirmations ENABLE ROW LEVEL SECURITY;
 
@@ -9202,6 +9341,8 @@ REVOKE ALL ON FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencin
 GRANT ALL ON FUNCTION export_engine.complete_export_run(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_summary jsonb, p_left_out jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.complete_without_file(p_run public.export_runs, p_claim_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.configuration_fingerprint(p_configuration jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.confirm_export(p_run_id uuid, p_outcome text, p_vouchers jsonb, p_actor text) TO authenticated;
@@ -9501,6 +9642,9 @@ GRANT ALL ON FUNCTION export_engine.reconciliation_sentence(p_row public.export_
 
 REVOKE ALL ON FUNCTION export_engine.record_claims(p_run public.export_runs, p_rows jsonb, p_claim_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.record_event(p_run public.export_runs, p_event text, p_actor_id uuid, p_detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.record_event_by(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
@@ -9617,6 +9761,8 @@ GRANT ALL ON FUNCTION export_engine.take_over_export_run(p_organization_id uuid,
 REVOKE ALL ON FUNCTION export_engine.target_is_clear(p_organization_id uuid, p_target text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.transition_is_legal(p_from text, p_to text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.unchecked_configuration(p_target public.export_targets, p_renderer_version text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.unknown_claims(p_claim_ids uuid[]) FROM PUBLIC;
 
@@ -9744,6 +9890,9 @@ GRANT ALL ON FUNCTION public.next_reconciliation() TO service_role;
 
 REVOKE ALL ON FUNCTION public.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) TO service_role;
 
@@ -9799,6 +9948,12 @@ GRANT SELECT ON TABLE public.organizations TO service_role;
 
 GRANT SELECT ON TABLE public.export_changed_claims TO authenticated;
 GRANT SELECT ON TABLE public.export_changed_claims TO service_role;
+
+GRANT SELECT ON TABLE public.export_configuration_checks TO authenticated;
+GRANT SELECT ON TABLE public.export_configuration_checks TO service_role;
+
+GRANT SELECT ON TABLE public.export_configuration_problems TO authenticated;
+GRANT SELECT ON TABLE public.export_configuration_problems TO service_role;
 
 GRANT SELECT ON TABLE public.export_confirmations TO authenticated;
 GRANT SELECT ON TABLE public.export_confirmations TO service_role;
