@@ -50,6 +50,10 @@ TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Cursor = Annotated[str, Field(pattern=r"^[!-~]{1,200}$")]
 # The database has no room for NUL, and no name of ours has another control character.
 SearchText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+# What is searched for with it.
+ExternalNumber = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
+# A person's words, on as many lines as she likes.
+Words = Annotated[str, Field(pattern=r"^[^\x00]{1,500}$")]
 
 
 class _Request(BaseModel):
@@ -132,8 +136,8 @@ class VoucherRequest(_Request):
     """One voucher of the run, by our number."""
 
     voucher_number: Annotated[int, Field(strict=True, ge=1, le=99_999_999)]
-    external_number: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    note: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    external_number: ExternalNumber | None = None
+    note: Words | None = None
 
 
 class ConfirmExportRequest(_Request):
@@ -162,7 +166,7 @@ class VoidExportRequest(_Request):
     """`imported`: the accounting system has the file, so that it needs one of reversals."""
 
     run_id: UUID
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Words
     imported: Annotated[bool, Field(strict=True)] = False
 
 

@@ -226,3 +226,34 @@ def test_nobody_without_a_login_confirms_or_voids(door: httpx.Client, run_id: st
     for endpoint in ("confirm_export", "void_export"):
         answer = door.post(f"/{endpoint}", json={"run_id": run_id})
         assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("note", "a\x00b"), ("external_number", "a\x00b"), ("external_number", "a\nb")],
+)
+def test_what_no_text_holds_is_named_and_is_no_defect(
+    accountant: AppUser, organisation: Organisation, run_id: str, field: str, text: str
+) -> None:
+    """The database has no room for NUL, and nobody could search for a number of two lines."""
+    [number, *_] = vouchers(organisation, run_id)
+
+    answer = confirm(
+        accountant, run_id, "booked", vouchers=[{"voucher_number": number, field: text}]
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert [error["field"] for error in answer.json()["errors"]] == ["vouchers"]
+
+
+def test_a_reason_with_nul_is_named_and_is_no_defect(admin: AppUser, run_id: str) -> None:
+    """As a note."""
+    answer = void(admin, run_id, reason="Wrong\x00period")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert [error["field"] for error in answer.json()["errors"]] == ["reason"]
+
+
+def test_a_reason_may_have_several_lines(admin: AppUser, run_id: str) -> None:
+    """She wrote it on a phone."""
+    assert void(admin, run_id, reason="Wrong period.\r\n\tTold by Øystein.").status_code == 200
