@@ -330,6 +330,32 @@ def test_run_that_fails_holds_nothing_that_another_run_had_freed(
     assert len(history(organisation, claim_id)) == 2
 
 
+def test_claim_that_a_run_by_hand_did_not_keep_is_held_again(
+    organisation: Organisation, service: psycopg.Connection, admin: psycopg.Connection
+) -> None:
+    """Recorded by hand with fewer claims than were reserved: nobody has exported the others after all."""
+    kept, dropped, never_held = organisation.add_claims(3)
+    hold_claims(admin, [kept, dropped])
+    run = call(
+        service,
+        "create_export_run",
+        p_organization_id=organisation.id,
+        p_triggered_by=None,
+        p_format="xledger_gl02b",
+        p_origin="manual",
+    )
+    update = partial(call, service, "update_export_run_status", p_run_id=run["run_id"])
+
+    told = update(p_status="processing", p_claim_ids=[kept, dropped, never_held])
+    assert standing_holds(organisation) == {}
+    update(p_status="completed", p_claim_ids=[kept], p_fencing_token=told["fencing_token"])
+
+    assert standing_holds(organisation) == {dropped: "by_hand"}
+    assert history(organisation, dropped)[-1] == ("by_hand", MISSING, "Ingrid Vik", None)
+    begun = begin_by_itself(organisation, "schedule")
+    assert [claim["claim_id"] for claim in begun["claims"]] == [str(never_held)]
+
+
 def test_claim_that_was_left_out_says_so_instead(
     organisation: Organisation,
     coordinator: psycopg.Connection,
