@@ -1,5 +1,7 @@
 """erase_claimant: a person's data leaves the app's tables, and the history of exports stays whole."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -283,3 +285,46 @@ def test_no_run_takes_a_claim_that_is_being_erased(
     assert begin(coordinator, organisation)["outcome"] == "busy"
     slow.commit()
     assert begin(coordinator, organisation)["outcome"] == "nothing_to_export"
+
+
+@pytest.mark.parametrize("table", ["expense_claims", "expense_claim_lines"])
+def test_who_erases_waits_for_no_claim_that_is_being_saved(
+    organisation: Organisation, table: str
+) -> None:
+    """She would hold other claims meanwhile that the same save wants next: the app would be a deadlock's victim."""
+    first, second = sorted(organisation.add_claim(status="draft") for _ in range(2))
+    column = "id" if table == "expense_claims" else "claim_id"
+    save = f"update public.{table} set {column} = {column} where {column} = %s".encode()
+    eraser = organisation.database.connect("service_role")
+    with organisation.database.connect("postgres", autocommit=False) as app:
+        app.execute(save, [second])
+        eraser.execute("set lock_timeout = '5s'")
+        started = time.monotonic()
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            erase(eraser, organisation, first, second, p_actor="Operator")
+        assert time.monotonic() - started < 3
+        app.execute(save, [first])
+
+    assert erase(eraser, organisation, first, second, p_actor="Operator")["erased"] == 2
+
+
+def test_who_erases_waits_for_the_organisation_before_she_locks_claims(
+    organisation: Organisation,
+) -> None:
+    """The app locks an organisation before its claims; the other way round they would wait for each other."""
+    claim_id = organisation.add_claim(status="draft")
+    eraser = organisation.database.connect("service_role")
+    eraser.execute("set lock_timeout = '5s'")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        organisation.database.connect("postgres", autocommit=False) as app,
+        organisation.database.connect("postgres") as watcher,
+    ):
+        app.execute("select from public.organizations where id = %s for update", [organisation.id])
+        erasing = pool.submit(erase, eraser, organisation, claim_id, p_actor="Operator")
+        blocked = "select cardinality(pg_blocking_pids(%s)) > 0"
+        while watcher.execute(blocked, [eraser.info.backend_pid]).fetchone() != (True,):
+            time.sleep(0.01)
+        app.execute("select from public.expense_claims where id = %s for update nowait", [claim_id])
+        app.commit()
+        assert erasing.result()["erased"] == 1
