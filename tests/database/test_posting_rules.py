@@ -53,6 +53,8 @@ def test_a_run_freezes_conditions_and_tax(organisation: Organisation) -> None:
         {"expense_type": "mileage"},  # there is one without conditions already
         {"side": "payable", "expense_type": "mileage"},
         {"conditions": '{"department": 410}'},
+        {"conditions": '{"department": ["410"]}'},
+        {"conditions": '{"department": []}'},
         {"conditions": "[]"},
         {"tax_percent": "25"},
         {"tax_account_code": "2710"},
