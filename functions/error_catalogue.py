@@ -521,7 +521,24 @@ CATALOGUE: dict[str, Entry] = {
             nb="Organisasjonen har en annen eksport i gang.",
             en="The organisation has another export in progress.",
         ),
-        _REPEAT,
+        # Whoever hears this gave no key: a command, or the repository.
+        Sentence(
+            nb="Vent til den er ferdig, og prøv igjen. Ingenting blir eksportert to ganger.",
+            en="Wait until it is finished, then try again. Nothing is exported twice.",
+        ),
+    ),
+    "run_waits_for_hold": Entry(
+        409,
+        Sentence(
+            nb="En uferdig eksport har organisasjonens lås og venter til stansen er opphevet.",
+            en="An unfinished export has the organisation's lock and waits until the hold is lifted.",
+        ),
+        Sentence(
+            nb="Avslutt den med fail_export_run_by_admin. Kravene blir frie igjen, og eksporteres etter "
+            "stansen hvis ingen liste registrerer dem.",
+            en="End it with fail_export_run_by_admin. Its claims are free again, and are exported after "
+            "the hold unless a list records them.",
+        ),
     ),
     "stale_token": Entry(
         409,

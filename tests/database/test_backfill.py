@@ -479,6 +479,21 @@ def test_an_organisation_on_hold_is_recorded(
     assert refusal(lambda: begin(coordinator, organisation)) == ("PT409", "organization_held")
 
 
+def test_a_run_that_waits_for_the_hold_is_ended_first(
+    organisation: Organisation, recorder: Recorder, coordinator: psycopg.Connection
+) -> None:
+    """Nobody finishes it before the hold is lifted, so that waiting for it is in vain."""
+    claims = organisation.add_claims(1)
+    run_id = begin(coordinator, organisation)["run"]["run_id"]
+    organisation.expire_lease()
+    who = {"p_reason": "Restored.", "p_actor": "Ingrid Vik"}
+    call(recorder.service, "hold_exports", p_organization_id=organisation.id, **who)
+
+    assert refusal(recorder.begin) == ("PT409", "run_waits_for_hold")
+    call(recorder.service, "fail_export_run_by_admin", p_run_id=run_id, **who)
+    assert recorder.record(rows_of(claims))["status"] == "completed"
+
+
 def test_a_switched_off_target_can_be_recorded(
     organisation: Organisation, recorder: Recorder
 ) -> None:
