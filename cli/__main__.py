@@ -1,4 +1,4 @@
-"""`python -m cli COMMAND`: what admins do beside the app and the dashboard."""
+"""`.venv/bin/python -m cli COMMAND`: what admins do beside the app and the dashboard."""
 
 import typer
 
@@ -12,8 +12,13 @@ from cli.list_claims import list_claims
 from cli.reconcile_exports import reconcile
 
 app = typer.Typer(
-    help="What admins do beside the app and the dashboard. Acts with the secret key.",
+    help="What admins do beside the app and the dashboard: the table is in README.md. "
+    "Acts with the secret key.",
     no_args_is_help=True,
+    # Nothing is installed outside the checkout.
+    add_completion=False,
+    # Lines of a docstring's paragraph are one paragraph.
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 
@@ -35,4 +40,4 @@ app.command()(release)
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m cli")
+    app(prog_name=".venv/bin/python -m cli")

@@ -158,10 +158,10 @@ def _bad_table(rows: Sequence[BadRow]) -> Table:
 
 
 def _why(row: BadRow) -> str:
-    sentence = _SENTENCES.get(row.verdict, row.verdict)
+    sentence = f"{row.verdict}: {_SENTENCES.get(row.verdict, 'see docs/moving-in.md')}"
     if row.run_number is not None:
         sentence += f", run {row.run_number}"
-    return f"{sentence}: {row.detail}" if row.detail else sentence
+    return f"{sentence}; {row.detail}" if row.detail else sentence
 
 
 def _last_words(report: BackfillReport) -> list[str]:
@@ -184,7 +184,7 @@ def _what_next(report: BackfillReport, usable: int) -> str:
         return f"Recorded {claims} claims in {len(report.recorded)} runs."
     if report.bad_rows:
         return (
-            "Nothing was written. Correct the list, or write the other rows with "
-            "--write --skip-bad-rows."
+            "Nothing was written. Correct the list (docs/moving-in.md says how), or write the "
+            "other rows with --write --skip-bad-rows."
         )
     return "Dry run: nothing was written. Write it with --write."

@@ -9,6 +9,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.work import ExitCode
@@ -34,7 +35,7 @@ def check_file(
             exists=True, help="The target's settings (JSON); they decide the dialect too."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002 - a flag of the command line
+    as_json: Annotated[bool, typer.Option("--json", help="Answer JSON, for scripts.")] = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
     """Check a file against a layout: dialect, cells, and whether its vouchers add up."""
     try:
@@ -97,12 +98,13 @@ def _print_table(path: Path, layout: Layout, findings: list[Finding], *, has_mor
     if not findings:
         console.print(f"{title}: every rule is kept.", markup=False)
         return
-    table = Table(title=title, title_justify="left")
-    table.add_column("line", justify="right")
-    for column in ("column", "rule", "what is wrong"):
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("Line", justify="right")
+    for column in ("Column", "Rule", "What is wrong"):
         table.add_column(column, overflow="fold")
     for one in findings:
-        table.add_row(str(one.line) if one.line else "file", one.column, one.rule, one.message)
+        line = str(one.line) if one.line else "file"
+        table.add_row(line, escape(one.column), one.rule, escape(one.message))
     console.print(table)
     if has_more:
         console.print(f"There is more: these are the first {_MOST_FINDINGS}.")

@@ -63,8 +63,10 @@ def confirm(  # noqa: PLR0913  # the command line
     LIST has the columns voucher_number, outcome (imported, booked, refused) and, if known,
     external_number and note. It is recorded as a whole or, when a line is bad, not at all.
     """
-    if (voucher_list is None) == (outcome is None) or (dry_run and voucher_list is None):
-        raise typer.BadParameter("Give a LIST, or --outcome for the whole run. --dry-run: a LIST.")
+    if (voucher_list is None) == (outcome is None):
+        raise typer.BadParameter("Give either a LIST, or --outcome for the whole run.")
+    if dry_run and voucher_list is None:
+        raise typer.BadParameter("--dry-run checks a LIST; --outcome has nothing to check.")
     wishes = Wishes(run_id, actor, dry_run, json_)
     if outcome is not None:
         _confirm_run(wishes, outcome)
@@ -83,6 +85,8 @@ def _confirm_run(wishes: Wishes, outcome: Outcome) -> None:
     else:
         was_news = "recorded" if told.recorded else "recorded before"
         print(f"Run {told.run.run_number}: {outcome}, {was_news}.")
+        if outcome is Outcome.REFUSED:
+            print("Its claims are not free: void the run, and they are.")
 
 
 def _confirm_list(wishes: Wishes, given: ConfirmationList) -> None:
@@ -106,6 +110,8 @@ def _confirm_list(wishes: Wishes, given: ConfirmationList) -> None:
     if given.ignored_columns:
         console.print(f"Columns that were not used: {escape(', '.join(given.ignored_columns))}.")
     news = "would be news; nothing was recorded" if wishes.is_dry_run else "were news"
+    if outcomes[Outcome.REFUSED] and not wishes.is_dry_run:
+        console.print("Claims of refused vouchers are free again, and held: export them by hand.")
     console.print(f"{told.recorded} of {len(given.vouchers)} vouchers {news}.")
 
 

@@ -54,6 +54,7 @@ def _say_held(held: Held) -> None:
     print(f"Reason: {held.hold.reason}")
     if held.unfinished_run:
         print(f"Run {held.unfinished_run.run_number} is not finished; it waits and goes on later.")
+    print(f"Nothing is exported until: release {held.hold.organization_id}")
 
 
 def _say_lifted(lifted: Lifted) -> None:

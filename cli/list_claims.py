@@ -70,7 +70,10 @@ def _rows(path: Path, layout: Layout, day: date) -> Iterator[tuple[str, ...]]:
     seen: set[str] = set()
     for record in read_file(path.read_bytes(), layout):
         if isinstance(record, Finding):
-            raise _Unlisted(f"Line {record.line}: {record.message}")
+            raise _Unlisted(
+                f"{path.name} is not in the layout {layout.name}. {_place(record)}{record.message} "
+                "Check --format, --layout and --settings; check-file names everything that differs."
+            )
         number = unfilled(claim_number, record.values[claim_number.name])
         if _REFERENCE in shown_paths(claim_number.source):
             number = number.rpartition("-")[0]  # the line's number comes last
@@ -78,6 +81,10 @@ def _rows(path: Path, layout: Layout, day: date) -> Iterator[tuple[str, ...]]:
             seen.add(number)
             voucher = unfilled(voucher_number, record.values[voucher_number.name])
             yield number, day.isoformat(), path.name, voucher
+
+
+def _place(finding: Finding) -> str:
+    return f"Line {finding.line}: " if finding.line else ""
 
 
 def _column(layout: Layout, paths: tuple[str, ...]) -> Column:

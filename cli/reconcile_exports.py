@@ -104,12 +104,13 @@ def _show(told: Reconciliation, console: Console) -> None:
         shown = sum(finding.code == code for finding in told.findings)
         if count > shown:
             console.print(f"{code}: {count} in all, {shown} shown.")
+    if told.findings:
+        console.print("What each finding means, and what to do: docs/reconciliation.md.")
     print("green" if told.is_green else "red")
 
 
 def _classes_table(told: Reconciliation) -> Table:
-    first, last = told.period_from or "the beginning", told.period_to or "the end"
-    table = Table(title=f"Claims approved from {first} to {last} ({told.time_zone})")
+    table = Table(title=f"{_whole(told)} ({told.time_zone})")
     table.add_column("Class")
     table.add_column("Claims", justify="right")
     table.add_column("Amount", justify="right")
@@ -120,6 +121,13 @@ def _classes_table(told: Reconciliation) -> Table:
     table.add_section()
     table.add_row("all", str(told.whole.count), _sums(told.whole.amounts))
     return table
+
+
+def _whole(told: Reconciliation) -> str:
+    if told.period_from is None and told.period_to is None:
+        return "All approved claims"
+    first, last = told.period_from or "the beginning", told.period_to or "the end"
+    return f"Claims approved from {first} to {last}"
 
 
 def _findings_table(findings: tuple[Finding, ...]) -> Table:

@@ -58,8 +58,9 @@ def stop(error: EngineError) -> NoReturn:
     """Say what went wrong and what to do, and leave."""
     entry, language = entry_of(error.code), spoken_language()
     _complain(f"{entry.detail.said(language)} ({error.code})")
-    if error.reason:
-        _complain(error.reason)
+    for more in (error.reason, error.note):
+        if more:
+            _complain(more)
     _complain(entry.action.said(language))
     raise SystemExit(ExitCode.UNAVAILABLE if error.is_transient else ExitCode.REFUSED)
 

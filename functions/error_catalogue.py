@@ -178,8 +178,8 @@ CATALOGUE: dict[str, Entry] = {
     "limit_out_of_range": Entry(
         400,
         Sentence(
-            nb="Så mange kjøringer kan ikke vises på én gang.",
-            en="That many runs cannot be shown at once.",
+            nb="limit må være fra 1 til 200.",
+            en="limit must be from 1 to 200.",
         ),
         _CORRECT,
         "limit",
@@ -620,7 +620,10 @@ CATALOGUE: dict[str, Entry] = {
             nb="Ett eller flere bilag er allerede bokført, eller avvist og frigjort.",
             en="One or more vouchers are booked already, or were refused and set free.",
         ),
-        _REOPEN,
+        Sentence(
+            nb="Ta dem ut. Bokførte bilag rettes ved å tilbakeføre kjøringen.",
+            en="Take them out. What is booked is taken back by reversing the run.",
+        ),
         "vouchers",
     ),
     "run_has_reversal": Entry(
@@ -774,10 +777,12 @@ CATALOGUE: dict[str, Entry] = {
     "run_is_reversal": Entry(
         409,
         Sentence(
-            nb="Kjøringen reverserer en annen, og de to hører sammen.",
+            nb="Kjøringen tilbakefører en annen, og de to hører sammen.",
             en="The run takes another one back, and the two belong together.",
         ),
-        Sentence(nb="Slett kjøringen som den reverserer.", en="Delete the run that it takes back."),
+        Sentence(
+            nb="Slett kjøringen som den tilbakefører.", en="Delete the run that it takes back."
+        ),
     ),
     "claims_not_erasable": Entry(
         422,

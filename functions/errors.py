@@ -49,6 +49,8 @@ class EngineError(Exception):
         self.cause = cause
         # For the caller, in the words of the person who gave it.
         self.reason: str | None = None
+        # Which ones, where a refusal is about some of many; the database's sentence, in English.
+        self.note: str | None = None
 
 
 class Refused(EngineError):  # noqa: N818  # a state that callers handle

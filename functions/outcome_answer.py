@@ -21,6 +21,10 @@ _COMPLETED: Final = Sentence(
     nb="Kjøring {run_number} er ferdig. Krav i filen: {claim_count}, utelatt: {left_out_count}.",
     en="Run {run_number} is done. Claims in the file: {claim_count}, left out: {left_out_count}.",
 )
+_REVERSED: Final = Sentence(
+    nb="Kjøring {run_number} er ferdig. Importer filen, som tilbakefører {claim_count} krav.",
+    en="Run {run_number} is done. Import its file, which reverses {claim_count} claims.",
+)
 _JOINED: Final = Sentence(
     nb="Denne eksporten er allerede i gang i kjøring {run_number}, startet av {starter}.",
     en="This export is already in progress as run {run_number}, started by {starter}.",
@@ -110,7 +114,8 @@ def outcome_response(
     """
     match exported:
         case Completed(run=run):
-            content = _content("completed", run, _said(_COMPLETED, run, language))
+            sentence = _COMPLETED if run.reverses_run_id is None else _REVERSED
+            content = _content("completed", run, _said(sentence, run, language))
             content["left_out"] = left_out_json(left_out, language)
             headers = {"Location": run_href(run)}
             return JSONResponse(content, HTTPStatus.CREATED, _with_language(headers, language))

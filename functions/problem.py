@@ -74,7 +74,8 @@ def _errors(error: EngineError, entry: Entry, language: Language) -> Sequence[di
             for problem in error.problems
         ]
     if entry.field is not None:
-        return [{"field": entry.field, "message": entry.detail.said(language)}]
+        told = {"field": entry.field, "message": entry.detail.said(language)}
+        return [told if error.note is None else {**told, "note": error.note}]
     return []
 
 

@@ -36,6 +36,10 @@ _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 # Refusals whose hint is a person's own reason. Other hints are for whoever works in SQL.
 _GIVES_A_REASON: Final = frozenset({"organization_held"})
+# Refusals of some of many, whose sentence names them. Without it nobody finds them in a long list.
+_NAMES_WHICH: Final = frozenset(
+    {"claims_not_erasable", "voucher_is_settled", "vouchers_not_in_run"}
+)
 # The client library's error carries no HTTP status.
 _LAST_STATUS: Final[ContextVar[int | None]] = ContextVar("last_status", default=None)
 # A malformed call or an ambiguous function. PGRST202 is a schema cache that is not warm yet.
@@ -210,10 +214,10 @@ def _database_errors_translated(*, is_user: bool) -> Iterator[None]:
 
 
 def database_error(error: APIError, status: int | None, *, is_user: bool) -> EngineError:
-    """The one translation of what the data API says. It looks at codes, never at sentences."""
+    """The one translation of what the data API says. It judges by codes, never by sentences."""
     code = error.code or ""
     if (ours := _OURS.fullmatch(code)) and error.details:
-        return _engine_refusal(int(ours[1]), str(error.details), error.hint)
+        return _engine_refusal(int(ours[1]), str(error.details), error)
     if status == _UNAUTHORIZED and code not in _LOGIN_CODES:
         # The gateway before the data API does not take our key.
         return Refused("service_misconfigured", cause=f"gateway 401 {code}")
@@ -231,7 +235,7 @@ def database_error(error: APIError, status: int | None, *, is_user: bool) -> Eng
     )
 
 
-def _engine_refusal(status: int, code: str, hint: str | None) -> EngineError:
+def _engine_refusal(status: int, code: str, error: APIError) -> EngineError:
     if code == "stale_token":
         return StaleToken(code)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -240,5 +244,7 @@ def _engine_refusal(status: int, code: str, hint: str | None) -> EngineError:
         return Unavailable("database_unavailable", cause=code)
     refusal = Refused(code, status=status)
     if code in _GIVES_A_REASON:
-        refusal.reason = hint
+        refusal.reason = error.hint
+    if code in _NAMES_WHICH:
+        refusal.note = error.message
     return refusal

@@ -128,6 +128,7 @@ def test_a_list_with_a_voucher_that_is_not_in_the_run_records_nothing(
     answer = send(accountant, run_id, LIST + "99;booked;;\r\n")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "vouchers_not_in_run")
+    assert answer.json()["errors"][0]["note"] == "Not in the file of this run: 99."
     assert said(organisation) == []
 
 
@@ -264,7 +265,7 @@ def test_command_names_every_bad_line(
 def test_command_tells_what_the_database_refuses(
     stack: EmbeddedStack, run_id: str, tmp_path: Path
 ) -> None:
-    """A voucher of another run ends with exit code 1 and the sentence."""
+    """A voucher of another run ends with exit code 1, the sentence, and which voucher it is."""
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("voucher_number;outcome\n99;booked\n", encoding="utf-8")
 
@@ -272,6 +273,7 @@ def test_command_tells_what_the_database_refuses(
 
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "(vouchers_not_in_run)" in refused.stderr
+    assert "Not in the file of this run: 99." in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,17 @@ def test_erase_takes_the_name_out_and_says_how_often(
 
 
 def test_a_claim_that_is_still_needed_is_refused(erase: Erase, organisation: Organisation) -> None:
-    """Exit code 1, a sentence and what to do; nothing is erased."""
+    """Exit code 1, a sentence, which claim it is, and what to do; nothing is erased."""
     approved = organisation.add_claim()
+    [(number,)] = organisation.execute(
+        "select claim_number from public.expense_claims where id = %s", approved
+    )
 
     refused = erase(approved)
 
     assert refused.returncode == 1
     assert "claims_not_erasable" in refused.stderr
+    assert f"{number} (not exported)" in refused.stderr
     assert organisation.execute(
         "select count(*) from public.export_erasures where organization_id = %s", organisation.id
     ) == [(0,)]

@@ -89,6 +89,14 @@ def test_only_a_persons_own_reason_reaches_the_caller() -> None:
     assert database_error(api_error("PT409", "run_locked"), 409, is_user=True).reason is None
 
 
+def test_a_refusal_of_some_of_many_says_which() -> None:
+    """An accountant with a list of thousands must not look for the one that was refused."""
+    error = database_error(api_error("PT409", "voucher_is_settled"), 409, is_user=True)
+
+    assert (error.note, error.reason) == ("m", None)
+    assert database_error(api_error("PT409", "run_locked"), 409, is_user=True).note is None
+
+
 def test_a_refused_secret_key_is_not_the_callers_fault() -> None:
     """When the service itself is not let in, the caller is not told to log in."""
     error = database_error(api_error("PGRST301"), 401, is_user=False)
