@@ -17,6 +17,8 @@ from tests.database.export_machine import ExportMachine
 from tests.database.export_place import ExportPlace
 
 LONG = os.environ.get("STATEFUL_EXAMPLES")
+# Chance may keep a batch of lives from something that others meet.
+MOST_BATCHES = 3
 SETTINGS = settings(
     max_examples=int(LONG or 100),
     stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "40")),
@@ -51,6 +53,9 @@ def test_whatever_happens_every_claim_is_exported_once(database: Database) -> No
         def __init__(self) -> None:
             super().__init__(place)
 
-    run_state_machine_as_test(Machine, settings=SETTINGS)
+    for _ in range(MOST_BATCHES):
+        run_state_machine_as_test(Machine, settings=SETTINGS)
+        if set(ExportMachine.reached) >= MUST_BE_REACHED:
+            break
 
     assert set(ExportMachine.reached) >= MUST_BE_REACHED, ExportMachine.reached
