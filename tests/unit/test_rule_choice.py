@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporters.claim import Claim
@@ -129,6 +129,17 @@ def test_tax_is_split_from_the_gross_amount() -> None:
     ]
 
 
+def test_a_tax_line_is_on_the_rules_own_dimensions_and_nobodys_account() -> None:
+    """Tax is not the claimant's, nor her department's."""
+    split = {**TAXED, "subledger": "claimant"}
+    net, tax, _ = voucher(one_line_claim(total="125.00"), split).lines
+
+    assert (net.subledger_number, net.dimensions) == ("10023", {"department": "410"})
+    assert (tax.subledger_number, tax.dimensions) == (None, {"department": "100"})
+
+
+@example(gross=Decimal("0.01"), percent="100", is_credit=False)
+@example(gross=Decimal("0.01"), percent="100", is_credit=True)
 @given(
     gross=st.decimals("0.01", "99999999.99", places=2),
     percent=st.sampled_from(["25", "15", "12", "11.11", "0.01", "100"]),

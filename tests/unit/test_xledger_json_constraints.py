@@ -162,6 +162,12 @@ def test_xj06_requests_are_filled_before_the_next_begins() -> None:
     assert [len(request["variables"]["inputs"]) for request in requests] == [432, 423, 285]
 
 
+def test_xj06_exactly_500_lines_are_one_request() -> None:
+    data = render_claims(json_document(), many_lines(1, 249), many_lines(2, 249), claim(3)).data
+
+    assert [len(request["variables"]["inputs"]) for request in bodies(data)] == [500, 3]
+
+
 def test_xj06_a_voucher_that_no_request_holds_is_left_out() -> None:
     rendered = render_claims(json_document(), many_lines(1, 499), many_lines(2, 500), claim(3))
 
