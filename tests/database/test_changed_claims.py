@@ -481,6 +481,33 @@ def test_settling_removes_only_what_needs_no_attention(
     assert [claim for claim, _ in changed(coordinator, organisation)] == [str(kept)]
 
 
+@pytest.mark.parametrize("way", ["void", "refuse"])
+def test_claim_whose_entry_counts_again_is_compared_again(
+    organisation: Organisation, coordinator: psycopg.Connection, claim_id: UUID, way: str
+) -> None:
+    """Its notes were settled while another run had taken the entry back, and that run is taken back itself."""
+    run = complete(organisation, begin(coordinator, organisation))["run"]
+    admin = Bookkeeper(organisation.as_user(organisation.add_member("admin")))
+    reversal = complete_reversal(organisation, admin.reverse(run["run_id"]))["run"]
+    organisation.execute(UNAPPROVE, claim_id)
+    organisation.execute(EDIT_AMOUNT, claim_id)
+    for _ in range(2):
+        call(organisation.as_service(), "settle_claim_changes", p_limit=2000)
+        an_hour_later(organisation)
+    assert organisation.execute("select claim_id from public.export_claim_changes") == []
+
+    if way == "void":
+        admin.void(reversal["run_id"])
+    else:
+        [[number]] = organisation.execute(
+            "select voucher_number from public.export_run_claims where kind = 'reversal' and claim_id = %s",
+            claim_id,
+        )
+        admin.confirm(reversal["run_id"], "refused", vouchers(number))
+
+    assert changed(coordinator, organisation) == [(str(claim_id), [("total", None), ("lines", 2)])]
+
+
 def test_notes_are_the_engines(organisation: Organisation, claim_id: UUID) -> None:
     """Not even the owner in the table editor makes, changes or removes a note."""
     organisation.execute(EDIT_AMOUNT, claim_id)
