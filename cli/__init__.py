@@ -1,1 +1,1 @@
-"""The command line for admins: `.venv/bin/python -m cli`. Acts as the system, with the secret key."""
+"""The command line for admins, `.venv/bin/python -m cli`: acts as the system."""

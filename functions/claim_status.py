@@ -51,11 +51,11 @@ class MembershipInShort(Told):
 
 
 class Reason(Told):
-    """Why a claim was left out or is held; `message` is the exporter's own, in English."""
+    """Why a claim was left out or is held; `note` is in English, as among those left out."""
 
     code: str
     field: str | None
-    message: str | None
+    note: str | None = Field(validation_alias="message")
 
 
 class Change(Told):

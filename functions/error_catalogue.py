@@ -531,13 +531,13 @@ CATALOGUE: dict[str, Entry] = {
         409,
         Sentence(
             nb="En uferdig eksport har organisasjonens lås og venter til stansen er opphevet.",
-            en="An unfinished export has the organisation's lock and waits until the hold is lifted.",
+            en="An unfinished export has the organisation's lock until the hold is lifted.",
         ),
         Sentence(
-            nb="Avslutt den med fail_export_run_by_admin. Kravene blir frie igjen, og eksporteres etter "
-            "stansen hvis ingen liste registrerer dem.",
-            en="End it with fail_export_run_by_admin. Its claims are free again, and are exported after "
-            "the hold unless a list records them.",
+            nb="Avslutt den med fail_export_run_by_admin. Kravene blir frie igjen, og eksporteres "
+            "etter stansen hvis ingen liste registrerer dem.",
+            en="End it with fail_export_run_by_admin. Its claims are free again, and are exported "
+            "after the hold unless a list records them.",
         ),
     ),
     "stale_token": Entry(

@@ -98,9 +98,9 @@ def test_what_was_changed_after_the_export_is_the_accountants(
 def test_a_left_out_claim_that_was_mended_is_tried_again(
     coordinator: AppUser, organisation: Organisation
 ) -> None:
-    """Whoever mended it reads that nothing more is to be done."""
+    """Whoever mended it reads that nothing more is to be done. The reason is worded as in the run."""
     left_out = organisation.add_claim([("helicopter", "10.00")])
-    coordinator.trigger(organisation)
+    [told] = coordinator.trigger(organisation).json()["left_out"]
     organisation.execute(
         "update public.expense_claim_lines set expense_type = 'toll' where claim_id = %s", left_out
     )
@@ -108,6 +108,7 @@ def test_a_left_out_claim_that_was_mended_is_tried_again(
     [claim] = claims_of(ask(coordinator, left_out))
 
     assert (claim["state"], claim["changed_since_export"]) == ("left_out", True)
+    assert claim["reason"] == {name: told[name] for name in ("code", "field", "note")}
     assert claim["action"].startswith("The claim was changed since and is tried again")
 
 
