@@ -217,6 +217,24 @@ def test_a_reversal_goes_with_what_it_took_back(test_database: Organisation) -> 
     ) == [(1, "{[1,3)}"), (2, "{[3,5)}")]
 
 
+def test_a_reversal_that_may_not_go_is_named(organisation: Organisation) -> None:
+    """Each run that goes with the one that was asked for is judged by itself."""
+    [run_id] = runs(organisation)
+    reversal = Bookkeeper(organisation.as_service(), "Kari Admin").reverse(run_id)
+
+    with pytest.raises(psycopg.Error) as unfinished:
+        hard_delete(organisation, run_id, f"{NAME} 1")
+    complete_reversal(organisation, reversal)
+    age(organisation)
+    with organisation.as_service() as service:
+        call(service, "delete_export_run", p_run_id=run_id, p_deleted_by=None, p_reason="Old.")
+    with pytest.raises(psycopg.Error) as listed:
+        hard_delete(organisation, run_id, f"{NAME} 1")
+
+    assert unfinished.value.diag.message_primary == "Run 2 is processing."
+    assert listed.value.diag.message_primary == "Run 2 still stands in the lists."
+
+
 def test_members_go_page_by_page(test_database: Organisation) -> None:
     """A run of many pages goes in one call; a page is what one statement touches."""
     organisation = test_database
