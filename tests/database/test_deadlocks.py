@@ -175,7 +175,7 @@ def test_neither_app_nor_engine_is_a_deadlock_victim(
         for one in work:
             one.result()
 
-    assert tally.errors == []
+    assert not tally.errors, "\n".join(tally.errors)
     assert set(tally.done) == WANTED
     [(skipped,)] = organisation.execute("select sum(skipped_count) from public.export_runs")
     assert skipped > 0, "app and engine never met"
