@@ -1524,7 +1524,7 @@ declare
 begin
   if p_run.status not in ('completed', 'failed', 'voided') then
     perform export_engine.refuse(
-      409, 'run_unfinished', format('The run is %s.', p_run.status), 'Wait until it is completed, failed or voided.'
+      409, 'run_unfinished', format('Run %s is %s.', p_run.run_number, p_run.status), 'Wait until it is completed, failed or voided.'
     );
   end if;
   if export_engine.is_test_database() then
@@ -1538,7 +1538,8 @@ begin
   end if;
   if p_run.deleted_at is null then
     perform export_engine.refuse(
-      409, 'run_not_hidden', 'The run still stands in the lists.', 'Take it out of the lists first, with delete_export_run.'
+      409, 'run_not_hidden', format('Run %s still stands in the lists.', p_run.run_number),
+      'Take it out of the lists first, with delete_export_run.'
     );
   end if;
   if exists (
@@ -1548,7 +1549,8 @@ begin
     where e.run_id = p_run.id and f.is_approved
   ) then
     perform export_engine.refuse(
-      409, 'claims_still_approved', 'Claims of this run are still approved in the app, and would be exported again as new.',
+      409, 'claims_still_approved',
+      format('Claims of run %s are still approved in the app, and would be exported again as new.', p_run.run_number),
       'Close or remove them in the app first.'
     );
   end if;
@@ -2677,6 +2679,8 @@ begin
 
   -- The lock row before the claims, here as everywhere: no run takes them, or lets them go, meanwhile.
   perform 1 from public.export_locks as l where l.organization_id = p_organization_id for update;
+  -- And the organisation, which the trace of the erasure names: whoever locks both of the app's rows locks it first.
+  perform 1 from public.organizations as o where o.id = p_organization_id for key share;
   select count(*) into v_locked from export_engine.lock_claims_to_erase(p_organization_id, v_claim_ids);
   if v_locked < cardinality(v_claim_ids) then
     perform export_engine.refuse(404, 'claim_not_found', 'One of the claims is not there.', 'Check the claim ids.');
@@ -3262,6 +3266,25 @@ CREATE FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) RETURN
 $$;
 
 COMMENT ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) IS 'Opaque text that names the last run of a page of history. It belongs to one organisation and one set of filters: p_scope.';
+
+CREATE FUNCTION export_engine.hold_again(p_run public.export_runs, p_claim_ids uuid[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into public.export_holds (organization_id, claim_id, cause, reason, held_by)
+  select hold.organization_id, hold.claim_id, hold.cause, hold.reason, hold.held_by
+  from unnest(p_claim_ids) as c (claim_id)
+  -- With limit, so that it stays one index look-up per claim.
+  cross join lateral (
+    select h.organization_id, h.claim_id, h.cause, h.reason, h.held_by
+    from public.export_holds as h
+    where h.claim_id = c.claim_id and h.lifted_by = format('run %s', p_run.run_number)
+    limit 1
+  ) as hold
+  on conflict (claim_id) where claim_id is not null and lifted_at is null do nothing;
+$$;
+
+COMMENT ON FUNCTION export_engine.hold_again(p_run public.export_runs, p_claim_ids uuid[]) IS 'Claims that a run took from their holds and did not export after all go back to them. Not what it left out: who must act on that is said beside it, and a hold would hide it.';
 
 CREATE FUNCTION export_engine.hold_backfill(p_run_id uuid, p_fencing_token bigint) RETURNS public.export_runs
     LANGUAGE plpgsql
@@ -3901,6 +3924,7 @@ CREATE FUNCTION export_engine.keep_only(p_run public.export_runs, p_claim_ids uu
     AS $$
 declare
   v_known integer;
+  v_dropped uuid[];
 begin
   select count(*) into v_known
   from public.export_run_claims as m
@@ -3910,9 +3934,14 @@ begin
       422, 'claims_not_in_run', 'The final claims must be among those that the run reserved.', 'Read the run''s claims again.'
     );
   end if;
-  update public.export_run_claims as m
-  set outcome = 'released', released_at = clock_timestamp()
-  where m.run_id = p_run.id and m.outcome = 'included' and m.claim_id <> all (p_claim_ids);
+  with dropped as (
+    update public.export_run_claims as m
+    set outcome = 'released', released_at = clock_timestamp()
+    where m.run_id = p_run.id and m.outcome = 'included' and m.claim_id <> all (p_claim_ids)
+    returning m.claim_id
+  )
+  select array_agg(d.claim_id) into v_dropped from dropped as d;
+  perform export_engine.hold_again(p_run, v_dropped);
 end;
 $$;
 
@@ -4243,9 +4272,14 @@ CREATE FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_cl
   update public.export_holds
   set lifted_at = clock_timestamp(), lifted_by = format('run %s', p_run.run_number)
   where claim_id = any (p_claim_ids) and lifted_at is null and cause = 'reversed';
+  -- A reversal that was never completed took nothing back: the notes are all there.
+  insert into public.export_claim_changes (organization_id, claim_id)
+  select p_run.organization_id, c.claim_id
+  from unnest(p_claim_ids) as c (claim_id)
+  where p_run.completed_at is not null;
 $$;
 
-COMMENT ON FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) IS 'Ends the holds of a reversing run on claims that it takes back after all not.';
+COMMENT ON FUNCTION export_engine.lift_reversal_holds(p_run public.export_runs, p_claim_ids uuid[]) IS 'Ends the holds of a reversing run on claims that it takes back after all not. Their earlier entry counts again, and is compared with what the claim is now.';
 
 CREATE FUNCTION export_engine.lines_of(p_run public.export_runs, p_position integer) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -4361,14 +4395,15 @@ CREATE FUNCTION export_engine.lock_claims_to_erase(p_organization_id uuid, p_cla
     LANGUAGE sql
     SET search_path TO ''
     AS $$
+  select from public.expense_claim_lines as l where l.claim_id = any (p_claim_ids) order by l.id for no key update of l nowait;
   select c.id, c.claim_number, c.status in ('draft', 'rejected')
   from public.expense_claims as c
   where c.id = any (p_claim_ids) and c.organization_id is not distinct from p_organization_id
   order by c.id
-  for no key update of c;
+  for no key update of c nowait;
 $$;
 
-COMMENT ON FUNCTION export_engine.lock_claims_to_erase(p_organization_id uuid, p_claim_ids uuid[]) IS 'Seam: locks and returns those of the claims that are the organisation''s; closed: nobody asks to be paid for them.';
+COMMENT ON FUNCTION export_engine.lock_claims_to_erase(p_organization_id uuid, p_claim_ids uuid[]) IS 'Seam: locks and returns those of the claims that are the organisation''s, with their lines; closed: nobody asks to be paid for them. Waits for nobody who is saving them (55P03).';
 
 CREATE FUNCTION export_engine.lock_organization(p_organization_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -4433,12 +4468,18 @@ begin
     -- Parks the manual run of somebody else, or lets the next claims of a failing run go.
     return export_engine.take_over(p_lock, p_invocation_id, null);
   end if;
+  if (export_engine.standing_hold(p_lock.organization_id)).id is not null then
+    perform export_engine.refuse(
+      409, 'run_waits_for_hold', format('Run %s is not finished, has the lock, and waits for the end of the hold.', v_run.run_number),
+      'End it with fail_export_run_by_admin: its claims are free again.'
+    );
+  end if;
   -- A dead worker's export: the sweep, or the next trigger, finishes it. This worker could not.
   return jsonb_build_object('outcome', 'busy', 'run', export_engine.run_json(v_run), 'retry_after', 1);
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.make_way_for_backfill(p_lock public.export_locks, p_key text, p_invocation_id uuid) IS 'What the organisation''s lock means for a backfill: busy, resumed (its own run, whose worker died), or null when the lock is free.';
+COMMENT ON FUNCTION export_engine.make_way_for_backfill(p_lock public.export_locks, p_key text, p_invocation_id uuid) IS 'What the organisation''s lock means for a backfill: busy, resumed (its own run, whose worker died), or null when the lock is free. Refused when a dead worker''s export has the lock during a hold, which nobody finishes.';
 
 CREATE FUNCTION export_engine.may_read_object(p_name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -5926,6 +5967,7 @@ CREATE FUNCTION export_engine.release_page(p_run public.export_runs) RETURNS pub
 declare
   v_run public.export_runs;
   v_until integer;
+  v_claim_ids uuid[];
 begin
   -- By position, so that a page does not read again what earlier pages released.
   select max(page.position) into v_until
@@ -5936,25 +5978,16 @@ begin
     order by m.position
     limit export_engine.page_size()
   ) as page;
-  -- One statement: the page is read once. What an export by hand took from its hold goes back to it when nobody has exported it
-  -- after all. Not what was left out: who must act on that is said beside it, and a hold would hide it.
   with released as (
     update public.export_run_claims as m
     set outcome = 'released', released_at = clock_timestamp()
     where m.run_id = p_run.id and m.position > p_run.released_position and m.position <= v_until and m.outcome = 'included'
-    returning m.organization_id, m.claim_id, m.kind
+    returning m.claim_id, m.kind
   )
-  insert into public.export_holds (organization_id, claim_id, cause, reason, held_by)
-  select hold.organization_id, hold.claim_id, hold.cause, hold.reason, hold.held_by
-  from released
-  cross join lateral (
-    select h.organization_id, h.claim_id, h.cause, h.reason, h.held_by
-    from public.export_holds as h
-    where h.claim_id = released.claim_id and h.lifted_by = format('run %s', p_run.run_number)
-    limit 1
-  ) as hold
-  where p_run.status = 'releasing' and released.kind = 'entry'
-  on conflict (claim_id) where claim_id is not null and lifted_at is null do nothing;
+  select array_agg(r.claim_id) into v_claim_ids from released as r where r.kind = 'entry';
+  if p_run.status = 'releasing' then
+    perform export_engine.hold_again(p_run, v_claim_ids);
+  end if;
   if p_run.reverses_run_id is not null then
     -- The earlier entry counts again, so that there is nothing to hold.
     perform export_engine.lift_reversal_holds(p_run, array(
@@ -8556,7 +8589,7 @@ CREATE TABLE public.export_posting_rules (
     tax_percent numeric(5,2),
     tax_account_code text,
     CONSTRAINT export_posting_rules_account_code_check CHECK ((account_code ~ '^\S{1,20}$'::text)),
-    CONSTRAINT export_posting_rules_conditions_check CHECK (((jsonb_typeof(conditions) = 'object'::text) AND (octet_length((conditions)::text) <= 2000) AND (NOT jsonb_path_exists(conditions, '$.*?(@.type() != "string")'::jsonpath)))),
+    CONSTRAINT export_posting_rules_conditions_check CHECK (((jsonb_typeof(conditions) = 'object'::text) AND (octet_length((conditions)::text) <= 2000) AND (NOT jsonb_path_exists(conditions, 'strict $.*?(@.type() != "string")'::jsonpath, silent => true)))),
     CONSTRAINT export_posting_rules_dimensions_check CHECK (((jsonb_typeof(dimensions) = 'object'::text) AND (octet_length((dimensions)::text) <= 2000))),
     CONSTRAINT export_posting_rules_expense_type_check CHECK ((((side = 'expense'::text) OR (expense_type IS NULL)) AND ((expense_type ~ '^[a-z][a-z0-9_]{0,49}$'::text) IS NOT FALSE))),
     CONSTRAINT export_posting_rules_side_check CHECK ((side = ANY (ARRAY['expense'::text, 'payable'::text]))),
@@ -9455,6 +9488,8 @@ REVOKE ALL ON FUNCTION export_engine.has_reversal(p_run_id uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.hold_again(p_run public.export_runs, p_claim_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.hold_backfill(p_run_id uuid, p_fencing_token bigint) FROM PUBLIC;
 
