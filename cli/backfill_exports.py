@@ -1,6 +1,5 @@
 """`backfill`: what was exported by hand is recorded, so that it is never exported again."""
 
-import getpass
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from cli.actor import Actor
 from cli.backfill_check import Plan, check_list
 from cli.backfill_list import ClaimList, UnreadableList, read_list
 from cli.backfill_recording import Recorder, Stopped
@@ -21,14 +21,6 @@ from cli.backfill_report import BackfillReport, as_json, show
 from cli.work import ExitCode, carry_out
 from functions.export_backfill import ExportBackfill
 from functions.services import Services
-
-
-def _who() -> str:
-    """The login of the machine; a container may have none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "command line"
 
 
 @dataclass(frozen=True)
@@ -55,9 +47,7 @@ def backfill(  # noqa: PLR0913  # the command line
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Write the good rows although others are bad.")
     ] = False,
-    actor: Annotated[
-        str, typer.Option(default_factory=_who, help="Who does this, for the history.")
-    ],
+    actor: Actor,
     wait: Annotated[
         float, typer.Option(min=0, max=3600, help="How long (s) another export is waited for.")
     ] = 90,

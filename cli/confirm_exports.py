@@ -1,6 +1,5 @@
 """`confirm`: what the accounting system made of a file, for a whole run or from a list."""
 
-import getpass
 import json
 import sys
 from collections import Counter
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from cli.actor import Actor
 from cli.work import ExitCode, carry_out, spoken_language, stop
 from functions.confirmation import Confirmation, Outcome
 from functions.confirmation_list import (
@@ -53,9 +53,7 @@ def confirm(  # noqa: PLR0913  # the command line
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the list and record nothing.")
     ] = False,
-    actor: Annotated[
-        str, typer.Option(default_factory=getpass.getuser, help="Who does this, for the history.")
-    ],
+    actor: Actor,
     json_: Annotated[bool, typer.Option("--json", help="Answer JSON, for scripts.")] = False,
 ) -> None:
     """Record what the accounting system made of a run, or of each voucher in LIST.

@@ -1,11 +1,11 @@
 """`erase`: a claimant's name, number and texts leave the app's claims."""
 
-import getpass
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
+from cli.actor import Actor
 from cli.work import carry_out
 from functions.claimant_erasure import ClaimantErasure, Erased
 from functions.services import Services
@@ -16,9 +16,7 @@ def erase(
     claim_ids: Annotated[list[UUID], typer.Argument(help="The claims, at most 2,000.")],
     *,
     reason: Annotated[str, typer.Option(help="Why, for example a case number. Never a name.")],
-    actor: Annotated[
-        str, typer.Option(default_factory=getpass.getuser, help="Who does this, for the history.")
-    ],
+    actor: Actor,
     as_json: Annotated[bool, typer.Option("--json", help="Answer JSON, for scripts.")] = False,
 ) -> None:
     """Erase a claimant's personal data from claims that are exported, drafts or rejected."""

@@ -1,20 +1,17 @@
 """`hold`, `release`: nothing of an organisation is exported, and then it is again."""
 
-import getpass
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
+from cli.actor import Actor
 from cli.work import carry_out
 from functions.export_holds import ExportHolds, Held, Lifted
 from functions.services import Services
 
 Whose = Annotated[UUID, typer.Argument(help="The organisation.")]
-Actor = Annotated[
-    str, typer.Option(default_factory=getpass.getuser, help="Who does this, for the history.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer JSON, for scripts.")]
 
 

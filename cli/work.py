@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from functions.error_catalogue import entry_of
 from functions.errors import EngineError
-from functions.language import Language, preferred_language
+from functions.language import Language, Sentence, preferred_language
 from functions.services import Services
 from functions.settings import Settings, load_settings
 
@@ -21,6 +21,10 @@ Result = TypeVar("Result")
 
 # Written by `make up`, so that commands find the stack of this checkout without being told.
 _EMBEDDED: Final = Path(__file__).parent.parent / ".local" / "stack" / "environment"
+_AGAIN: Final = Sentence(
+    nb="Vent litt og kjør kommandoen på nytt. Ingenting blir gjort to ganger.",
+    en="Wait a moment and run the command again. Nothing is done twice.",
+)
 
 
 class ExitCode(IntEnum):
@@ -61,7 +65,9 @@ def stop(error: EngineError) -> NoReturn:
     for more in (error.reason, error.note):
         if more:
             _complain(more)
-    _complain(entry.action.said(language))
+    # What the app repeats with its key, a person repeats as a command.
+    action = _AGAIN if error.is_transient else entry.action
+    _complain(action.said(language))
     raise SystemExit(ExitCode.UNAVAILABLE if error.is_transient else ExitCode.REFUSED)
 
 

@@ -26,6 +26,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "code"),
     [
         (Refused("run_not_found"), ExitCode.REFUSED),
+        (Refused("lock_busy"), ExitCode.REFUSED),
         (Unavailable("database_unavailable"), ExitCode.UNAVAILABLE),
     ],
 )
@@ -43,6 +44,7 @@ def test_an_error_ends_in_its_sentence_and_exit_code(
     assert said.out == ""
     assert str(error) in said.err
     assert len(said.err.splitlines()) == 2, "what is wrong, and what to do"
+    assert "Idempotency-Key" not in said.err, "no command has one"
 
 
 @pytest.mark.usefixtures("set_up")
