@@ -158,10 +158,12 @@ def _bad_table(rows: Sequence[BadRow]) -> Table:
 
 
 def _why(row: BadRow) -> str:
-    sentence = f"{row.verdict}: {_SENTENCES.get(row.verdict, 'see docs/moving-in.md')}"
+    sentence = _SENTENCES.get(row.verdict, "cannot be recorded")
     if row.run_number is not None:
         sentence += f", run {row.run_number}"
-    return f"{sentence}; {row.detail}" if row.detail else sentence
+    if row.detail:
+        sentence += f": {row.detail}"
+    return f"{sentence} ({row.verdict})"
 
 
 def _last_words(report: BackfillReport) -> list[str]:

@@ -221,6 +221,7 @@ HLF = Example(
         Person("Bjørg Østby", "bjorg@hlf.example", "coordinator"),
         Person("Pål Håkonsen", "pal@hlf.example", "coordinator"),
         Person("Kjærsti Bø", "kjersti@hlf.example", "accountant"),
+        Person("Sølvi Hårstad", "solvi@hlf.example", "admin"),
     ),
     claims=(
         Claim(

@@ -174,7 +174,7 @@ def test_a_person_reads_tables_and_what_to_do(
     assert (
         "3 rows for xledger: 2 to record, 0 already done by this list, 1 bad, 1 unknown." in output
     )
-    assert "there is no such claim" in output
+    assert "there is no such claim (unknown)" in output, "the word that docs/moving-in.md explains"
     assert "2026-[/]-none" in output, "nothing of a list is read as markup"
     assert "--write --skip-bad-rows" in output
     code, output, _ = terminal.backfill(good, "--write")
