@@ -328,3 +328,19 @@ def test_who_erases_waits_for_the_organisation_before_she_locks_claims(
         app.execute("select from public.expense_claims where id = %s for update nowait", [claim_id])
         app.commit()
         assert erasing.result()["erased"] == 1
+
+
+@pytest.mark.parametrize("table", ["expense_claims", "expense_claim_lines"])
+def test_nobody_learns_or_locks_what_others_are_saving(
+    organisation: Organisation, table: str
+) -> None:
+    """An admin who names another organisation's claim hears that it is not there, whoever saves it."""
+    other = Organisation.create(organisation.database, name="HLF")
+    claim_id = other.add_claim(status="draft")
+    admin = organisation.as_user(organisation.add_member("admin"))
+    column = "id" if table == "expense_claims" else "claim_id"
+    with organisation.database.connect("postgres", autocommit=False) as app:
+        save = f"update public.{table} set {column} = {column} where {column} = %s"
+        app.execute(save.encode(), [claim_id])
+
+        assert refusal(admin, organisation, claim_id)[:2] == ("PT404", "claim_not_found")
