@@ -95,9 +95,18 @@ def test_every_claim_is_in_exactly_one_class(
     )
 
     assert found == {exported: "exported", left_out: "left_out", pending: "pending"}
-    assert rows(coordinator, "select kind, what, how_many from public.export_needs_attention") == [
-        ("left_out_claims", "Claims left out: no_account_for_expense_type (lines[0]).", 1),
-        ("changed_after_export", "Claims were changed after they were exported.", 1),
+    attention = (
+        "select kind, what, how_many, what_to_do like 'Mend%%' from public.export_needs_attention"
+    )
+    reason = "No account."
+    assert rows(coordinator, attention) == [
+        (
+            "left_out_claims",
+            f"Claims left out: no_account_for_expense_type (lines[0]). {reason}",
+            1,
+            True,
+        ),
+        ("changed_after_export", "Claims were changed after they were exported.", 1, False),
     ]
     begin(coordinator, organisation)
     assert dict(

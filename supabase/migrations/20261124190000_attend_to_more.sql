@@ -1,4 +1,7 @@
--- Purpose: a red reconciliation is the first thing that a person should look at.
+-- Purpose: everything that a person should look at, in one list: red reconciliations, set-ups that make no file, and claims that were
+--   changed after their export come to what was there. Each line says what it is about, and what to do.
+-- Surprising: at most a thousand changed claims are counted per organisation. Each is compared with what was exported, and the list
+--   itself has them all.
 
 create or replace view public.export_needs_attention
 with (security_invoker = true)
@@ -30,8 +33,9 @@ union all
 select
   o.name,
   'left_out_claims',
-  format('Claims left out: %s (%s).', m.reason_code, coalesce(m.reason_field, 'claim')),
-  min(m.reason_message),
+  format('Claims left out: %s (%s). %s', m.reason_code, coalesce(m.reason_field, 'claim'), min(m.reason_message)),
+  'Mend what the reason names: the claim, the posting rules or the set-up. The claims join the next export by themselves; '
+  'claim_export_status names them.',
   min(m.released_at),
   count(*),
   m.organization_id,
@@ -94,8 +98,21 @@ select
   l.organization_id,
   null::uuid
 from public.export_reconciliation_latest as l
-where l.result = 'red';
+where l.result = 'red'
+union all
+select
+  c.organization,
+  'configuration_invalid',
+  format('Nothing can be exported to %s: %s', c.target, min(c.problem)),
+  'Mend the set-up, then export again. export_configuration_problems names each field.',
+  min(c.checked_at),
+  count(*),
+  c.organization_id,
+  null::uuid
+from public.export_configuration_problems as c
+group by c.organization, c.organization_id, c.target;
 
 comment on view public.export_needs_attention is
-  'What a person should look at: red reconciliations, stuck runs, runs that failed within a week, claims that were left out or are held, '
-  'by cause, organisations on hold, and how many claims were changed after they were exported (a thousand stands for more).';
+  'What a person should look at: red reconciliations, set-ups that no file can be made of, stuck runs, runs that failed within a week, '
+  'claims that were left out or are held, by cause, organisations on hold, and how many claims were changed after they were exported (a '
+  'thousand stands for more).';
