@@ -268,7 +268,7 @@ def _integer_writer(column: Column, dialect: Dialect) -> Cell:
 
     def write(value: Value, _: list[Alteration]) -> str:
         text = str(value)
-        if text and not _WHOLE_NUMBER.fullmatch(text):
+        if isinstance(value, str) and text and not _WHOLE_NUMBER.fullmatch(text):
             raise CellRefused(ProblemCode.NOT_A_NUMBER, "must be a whole number")
         return _check_length(text, limit)
 

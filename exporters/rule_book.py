@@ -24,9 +24,17 @@ class RuleBook:
                 self._payable.append(rule)
             else:
                 self._expense[rule.expense_type].append(rule)
+        # Most types have one rule and no conditions: nothing of the claim has to be looked at.
+        self._whatever_holds = {
+            expense_type: rules[0]
+            for expense_type, rules in self._expense.items()
+            if len(rules) == 1 and not rules[0].conditions and expense_type is not None
+        }
 
     def of_line(self, claim: Claim, line: ClaimLine) -> PostingRule | Problem:
         """Find the rule of an expense, or say why there is none."""
+        if rule := self._whatever_holds.get(line.expense_type):
+            return rule
         facts = _facts(claim, {**claim.dimensions, **line.dimensions})
         for rules in (self._expense.get(line.expense_type), self._expense.get(None)):
             if found := _most_special(rules or (), facts):
