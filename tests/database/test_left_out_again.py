@@ -7,6 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from exporters.run_renderer import RENDERER_VERSION
 from stack.database import Database
 from tests.organisation import (
     APPROVED_AT,
@@ -148,9 +149,10 @@ def test_newer_renderer_tries_it_again(
     }
 
     assert call(coordinator, "begin_export", **request)["outcome"] == "nothing_to_export"
-    assert (
-        call(coordinator, "begin_export", **request, p_renderer_version="2")["outcome"] == "started"
-    )
+    newer = {**request, "p_renderer_version": RENDERER_VERSION}
+    assert call(coordinator, "begin_export", **newer)["outcome"] == "unchecked"
+    organisation.check_configuration()
+    assert call(coordinator, "begin_export", **newer)["outcome"] == "started"
 
 
 def test_new_claim_beside_it_tries_both(

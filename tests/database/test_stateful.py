@@ -17,11 +17,12 @@ from tests.database.export_machine import ExportMachine
 from tests.database.export_place import ExportPlace
 
 LONG = os.environ.get("STATEFUL_EXAMPLES")
-# Chance may keep a batch of lives from something that others meet.
-MOST_BATCHES = 3
+STEPS = int(os.environ.get("STATEFUL_STEPS", "40"))
+# Chance may keep a batch of lives from something that longer ones meet.
+LONGER_BATCHES = (0, 20, 40)
 SETTINGS = settings(
     max_examples=int(LONG or 100),
-    stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "40")),
+    stateful_step_count=STEPS,
     derandomize=LONG is None,
     database=None,
     deadline=None,
@@ -53,8 +54,9 @@ def test_whatever_happens_every_claim_is_exported_once(database: Database) -> No
         def __init__(self) -> None:
             super().__init__(place)
 
-    for _ in range(MOST_BATCHES):
-        run_state_machine_as_test(Machine, settings=SETTINGS)
+    for longer in LONGER_BATCHES:
+        batch = settings(SETTINGS, stateful_step_count=STEPS + longer)
+        run_state_machine_as_test(Machine, settings=batch)
         if set(ExportMachine.reached) >= MUST_BE_REACHED:
             break
 
