@@ -98,11 +98,10 @@ def test_every_claim_is_in_exactly_one_class(
     attention = (
         "select kind, what, how_many, what_to_do like 'Mend%%' from public.export_needs_attention"
     )
-    reason = "No account."
     assert rows(coordinator, attention) == [
         (
             "left_out_claims",
-            f"Claims left out: no_account_for_expense_type (lines[0]). {reason}",
+            "Claims left out: no_account_for_expense_type (lines[0]). No account.",
             1,
             True,
         ),
