@@ -30,28 +30,42 @@ class JsonWriter(RecordWriter):
         self._places = [(field, field.column.name.split(".")) for field in self.fields]
         # Journal lines in the document that is open; none before the first.
         self._open_lines: int | None = None
+        # The records of the voucher that the next claim may share: it is written when it is whole.
+        self._voucher_number = 0
+        self._voucher_records: list[str] = []
 
     def check(self, voucher: Voucher) -> tuple[Problem, ...]:
         """Also whether the voucher fits into one document."""
         return (*self._too_long(voucher), *super().check(voucher))
 
     def finish(self) -> bytes:
-        """Close the document that is open."""
-        if self._open_lines is None:
+        """Write the last voucher, and close the document that is open."""
+        if not self._voucher_records:
             return b""
-        return self._after + (b"\n" if self._dialect.final_newline else b"")
+        last = self._whole_voucher()
+        return last + self._after + (b"\n" if self._dialect.final_newline else b"")
 
     def _records(self, voucher: Voucher, altered: list[Alteration]) -> bytes:
         if problems := self._too_long(voucher):
             raise ClaimUnusable(problems)
-        records = ",".join(self._record(voucher, line, altered) for line in voucher.lines)
-        return self._next_opening(len(voucher.lines)) + records.encode()
+        records = [self._record(voucher, line, altered) for line in voucher.lines]
+        if voucher.number == self._voucher_number:
+            self._voucher_records += records
+            return b""
+        before = self._whole_voucher() if self._voucher_records else b""
+        self._voucher_number, self._voucher_records = voucher.number, records
+        return before
+
+    def _whole_voucher(self) -> bytes:
+        records = ",".join(self._voucher_records)
+        return self._next_opening(len(self._voucher_records)) + records.encode()
 
     def _too_long(self, voucher: Voucher) -> tuple[Problem, ...]:
         most = self._dialect.most_records
-        if most is None or len(voucher.lines) <= most:
+        lines = voucher.lines_before + len(voucher.lines)
+        if most is None or lines <= most:
             return ()
-        message = f"The voucher has {len(voucher.lines)} lines, and one request takes {most}."
+        message = f"The voucher has {lines} lines, and one request takes {most}."
         return (Problem(ProblemCode.TOO_MANY_LINES, "lines", message),)
 
     def _next_opening(self, lines: int) -> bytes:

@@ -59,6 +59,7 @@ class LayoutExporter(AccountingExporter, Generic[SettingsT]):
             *_kind_problems(self._layout, Layout.shipped(self.layout_name)),
             *_column_problems(self._layout, configuration),
             *_reference_problems(self._layout, self._settings),
+            *_room_problems(self._layout, self._settings),
             *self._configuration_problems(self._settings, self._layout),
         )
         if problems:
@@ -199,3 +200,14 @@ def _reference_problems(layout: Layout, settings: ExporterSettings) -> Iterable[
             " with {claim_number} in every text setting), so nobody could find the claim of a"
             " posted line.",
         )
+
+
+def _room_problems(layout: Layout, settings: ExporterSettings) -> Iterable[Problem]:
+    """What may share a voucher must fit into one request; else claims would be left out for it."""
+    most = layout.dialect.most_records if isinstance(layout.dialect, JsonDialect) else None
+    if most is None or settings.voucher_per == "claim" or settings.most_voucher_lines <= most:
+        return
+    message = (
+        f"A voucher may have {settings.most_voucher_lines} lines, but one request takes {most}."
+    )
+    yield Problem(ProblemCode.SETTING_INVALID, "settings.most_voucher_lines", message)

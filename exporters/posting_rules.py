@@ -26,7 +26,7 @@ Kind = Literal["entry", "reversal"]
 
 
 class PostingRules:
-    """Applies one organisation's rules to its claims, one voucher per claim.
+    """Applies one organisation's rules to its claims.
 
     Microsoft's Expense Agent books a report in the same shape: a debit per expense with its
     dimensions and one credit for the total, all under one document number.
@@ -52,10 +52,11 @@ class PostingRules:
             "reversal": TextTemplate.parse(settings.reversal_payable_text),
         }
 
-    def voucher(self, member: Member, claim: Claim) -> Voucher:
+    def voucher(self, member: Member, claim: Claim, lines_before: int = 0) -> Voucher:
         """Post a claim, or take it back with every sign changed.
 
-        Lines are in the order of their line numbers, the payable line last.
+        Lines are in the order of their line numbers, the payable line last. Claims that share a
+        document have a payable line each, so that every payment leads to its claim.
 
         Raises:
             ClaimUnusable: with every reason why the claim cannot be posted.
@@ -86,6 +87,7 @@ class PostingRules:
             posting_date=day.day,
             currency=claim.currency,
             lines=(*lines, self._payable_line(member, claim, payable, day.day)),
+            lines_before=lines_before,
         )
 
     def notices(self) -> tuple[Notice, ...]:

@@ -74,7 +74,11 @@ class RunRenderer:
             run,
         )
         self._last_position = 0
+        self._claim_count = 0
         self._voucher_count = 0
+        # The document that the next claim may share, and the lines it has.
+        self._voucher_number = 0
+        self._voucher_lines = 0
         self._line_count = 0
         self._totals: dict[str, Decimal] = {}
         self._breakdown = Breakdown(self._exporter.shown_dimensions)
@@ -105,6 +109,8 @@ class RunRenderer:
 
     def render(self, members: Iterable[Member]) -> bytes:
         """Give the next piece of the file: call once per page, in the order of positions.
+
+        What a page gives may end before its last claim, if the format must know a voucher whole.
 
         Raises:
             MembersOutOfOrderError: a position is not above the one before it.
@@ -149,7 +155,7 @@ class RunRenderer:
     def summary(self) -> RenderSummary:
         """Count what is in the file so far."""
         return RenderSummary(
-            claim_count=self._voucher_count,
+            claim_count=self._claim_count,
             voucher_count=self._voucher_count,
             line_count=self._line_count,
             totals=dict(sorted(self._totals.items())),
@@ -163,7 +169,7 @@ class RunRenderer:
         self._last_position = member.position
         try:
             claim = self._without_identity_numbers(member, _claim_of(member))
-            voucher = self._posting_rules.voucher(member, claim)
+            voucher = self._posting_rules.voucher(member, claim, self._lines_before(member))
             data = self._exporter.render(voucher)
         except ClaimUnusable as unusable:
             self.left_out.append(_left_out(member, unusable.problems[0]))
@@ -172,6 +178,9 @@ class RunRenderer:
         if lines := self._exporter.lines():
             self._lines.append((member.position, lines))
         return data
+
+    def _lines_before(self, member: Member) -> int:
+        return self._voucher_lines if member.voucher_number == self._voucher_number else 0
 
     def _without_identity_numbers(self, member: Member, claim: Claim) -> Claim:
         if self._exporter.settings.identity_numbers == "mask":
@@ -189,7 +198,10 @@ class RunRenderer:
         return without
 
     def _count(self, claim: Claim, voucher: Voucher) -> None:
-        self._voucher_count += 1
+        self._claim_count += 1
+        self._voucher_count += voucher.number != self._voucher_number
+        self._voucher_number = voucher.number
+        self._voucher_lines = voucher.lines_before + len(voucher.lines)
         self._line_count += len(voucher.lines)
         total = self._totals.get(claim.currency, Decimal("0.00"))
         amount = claim.total if voucher.kind == "entry" else -claim.total

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +27,7 @@ Code = Annotated[str, Field(min_length=1, pattern=r"^\S(?:.*\S)?$")]
 Codes = Annotated[tuple[Code, ...], Field(strict=False)]
 Day = Annotated[date, Field(strict=False, ge=date(2000, 1, 1), le=date(2999, 12, 30))]
 PostingDatePolicy = Literal["approval", "expense", "export", "fixed"]
+_ONE_DAY_FOR_ALL: Final = frozenset({"export", "fixed"})
 
 
 class ExporterSettings(BaseModel):
@@ -42,6 +43,11 @@ class ExporterSettings(BaseModel):
     of export unless `reversal_posting_date` says otherwise. Nothing is posted up to the day
     `closed_until`: a claim that would be is left out (`closed_period` = `refuse`), or posted on
     the day after (`move`), which the run's notices count.
+
+    A claim has a voucher of its own, unless `voucher_per` says `claimant` or `run`: then claims
+    share one, as long as it has no more than `most_voucher_lines`; a claimant without a number
+    still has a voucher per claim. A voucher has one posting date, so both posting dates are then
+    `export` or `fixed`.
 
     `due_days` after the posting date is the due date of what an entry owes; null gives none.
 
@@ -70,6 +76,9 @@ class ExporterSettings(BaseModel):
     fixed_posting_date: Day | None = None
     closed_until: Day | None = None
     closed_period: Literal["refuse", "move"] = "refuse"
+    voucher_per: Literal["claim", "claimant", "run"] = "claim"
+    # The limits and the default are the database's, too, which forms the vouchers.
+    most_voucher_lines: Annotated[int, Field(ge=2, le=10_000)] = 500
     due_days: Annotated[int, Field(ge=0, le=365)] | None = None
     line_text: LineText = "{claim_number} {description}"
     payable_text: ClaimText = "{claim_number} {claimant_name}"
@@ -101,6 +110,17 @@ class ExporterSettings(BaseModel):
         is_asked_for = "fixed" in {self.posting_date, self.reversal_posting_date}
         if is_asked_for != (self.fixed_posting_date is not None):
             raise ValueError("fixed_posting_date is given exactly when a posting date is 'fixed'.")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_vouchers_have_one_day(self) -> Self:
+        policies = {self.posting_date, self.reversal_posting_date}
+        if self.voucher_per != "claim" and not policies <= _ONE_DAY_FOR_ALL:
+            raise ValueError(
+                "A voucher of several claims has one posting date: with voucher_per"
+                f" '{self.voucher_per}', posting_date and reversal_posting_date are 'export' or"
+                " 'fixed'.",
+            )
         return self
 
     def document_number(self, voucher_number: int) -> str:

@@ -19,10 +19,9 @@ class UnbalancedVoucherError(ValueError):
 class JournalLine(NamedTuple):
     """One debit (positive `amount`) or credit (negative) of a voucher.
 
-    Each line knows its claim, so a voucher may hold the lines of several claims. `line_number` is
-    the claim line's, and 0 on the payable line. `document_date` is the expense's date, on the
-    payable line the approval's. `subledger_number` is the claimant's number where the posting
-    rule asks for it.
+    Each line knows its claim. `line_number` is the claim line's, and 0 on the payable line.
+    `document_date` is the expense's date, on the payable line the approval's. `subledger_number`
+    is the claimant's number where the posting rule asks for it.
     """
 
     claim: Claim
@@ -41,7 +40,10 @@ class JournalLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Voucher:
-    """One accounting document whose lines sum to exactly zero.
+    """An accounting document, or what one claim has in it; the lines sum to exactly zero.
+
+    Claims that share a document come one after the other, each with the document's number and
+    posting date. `lines_before` counts the lines that the document has already.
 
     `number` is the engine's running number, `document_number` the form the target wants it in.
     `kind` says whether it enters claims or takes them back; each claim's own number stays on its
@@ -58,6 +60,7 @@ class Voucher:
     posting_date: date
     currency: str
     lines: tuple[JournalLine, ...]
+    lines_before: int = 0
 
     def __post_init__(self) -> None:
         amounts = [line.amount for line in self.lines]
@@ -74,8 +77,9 @@ class Voucher:
                 raise UnbalancedVoucherError(f"Voucher {self.number} holds parts of a hundredth.")
 
     def place_of(self, line: JournalLine) -> int:
-        """Count from 1; two equal lines have different places."""
-        return next(place for place, other in enumerate(self.lines, 1) if other is line)
+        """Count the document's lines from 1; two equal lines have different places."""
+        first = self.lines_before + 1
+        return next(place for place, other in enumerate(self.lines, first) if other is line)
 
 
 def is_exact(amount: Decimal) -> bool:

@@ -8,6 +8,14 @@ CREATE SCHEMA public;
 
 COMMENT ON SCHEMA public IS 'standard public schema';
 
+CREATE TYPE export_engine.voucher_in_making AS (
+	ordinal integer,
+	grouping_key text,
+	line_count integer
+);
+
+COMMENT ON TYPE export_engine.voucher_in_making IS 'The voucher that the next claim may join: which of the page''s it is, what its claims have in common, and how many lines they have.';
+
 CREATE FUNCTION export_engine.actor_name(p_organization_id uuid, p_actor text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -1929,6 +1937,55 @@ $$;
 
 COMMENT ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) IS 'Where each claim stands, for staff: its live entry, or the run that could not use it. Claims of others, and claimants'' own, are left away.';
 
+CREATE FUNCTION export_engine.claims_in_vouchers(p_configuration jsonb, p_claim_ids uuid[], p_time_zone text, p_open export_engine.voucher_in_making) RETURNS TABLE(claim_id uuid, place integer, voucher_ordinal integer, document jsonb, amount numeric, currency text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  with config as (
+    select export_engine.voucher_per(p_configuration) as voucher_per, export_engine.most_voucher_lines(p_configuration) as most_lines
+  ),
+  claims as (
+    select
+      wanted.ordinal,
+      claim.*,
+      export_engine.voucher_key(config.voucher_per, claim.claim_id, claim.document) as grouping_key,
+      -- Of no interest when every claim has a voucher of its own.
+      case when config.voucher_per = 'claim' then 1 else export_engine.most_lines_of(claim.document, p_configuration) end as line_count
+    from config
+    cross join unnest(p_claim_ids) with ordinality as wanted (claim_id, ordinal)
+    join export_engine.claim_documents(p_claim_ids, p_time_zone) as claim on claim.claim_id = wanted.claim_id
+    union all
+    -- The voucher that the page before left open comes first, with the lines it has.
+    select 0, null, null, null, null, (p_open).grouping_key, (p_open).line_count
+    where p_open is not null
+  )
+  select n.claim_id, n.place, n.voucher_ordinal, n.document, n.amount, n.currency
+  from (
+    select
+      c.claim_id,
+      c.ordinal,
+      (count(*) filter (where c.ordinal > 0) over in_order)::integer as place,
+      export_engine.voucher_ordinal(c.grouping_key, c.line_count, config.most_lines) over in_order
+        - case when p_open is null then 0 else 1 end as voucher_ordinal,
+      c.document,
+      c.amount,
+      c.currency
+    from claims as c
+    cross join config
+    window in_order as (
+      order by
+        c.ordinal > 0,
+        case when config.voucher_per = 'claimant' then c.grouping_key is distinct from (p_open).grouping_key end,
+        case when config.voucher_per = 'claimant' then c.grouping_key end collate "C",
+        c.ordinal
+      rows unbounded preceding
+    )
+  ) as n
+  where n.ordinal > 0;
+$$;
+
+COMMENT ON FUNCTION export_engine.claims_in_vouchers(p_configuration jsonb, p_claim_ids uuid[], p_time_zone text, p_open export_engine.voucher_in_making) IS 'Claims as documents, in the order in which they are reserved, each with the voucher of the page it is in: 1, 2 and so on, or 0 when it joins the open voucher of the page before. Call it in a statement of its own, after the claims were locked.';
+
 CREATE FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) RETURNS SETOF uuid
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -3659,6 +3716,24 @@ CREATE FUNCTION export_engine.is_writing() RETURNS boolean
 
 COMMENT ON FUNCTION export_engine.is_writing() IS 'True inside the engine''s own functions; see open_for_writing.';
 
+CREATE FUNCTION export_engine.join_voucher(p_voucher export_engine.voucher_in_making, p_grouping_key text, p_line_count integer, p_most_lines integer) RETURNS export_engine.voucher_in_making
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_voucher.grouping_key = p_grouping_key and p_voucher.line_count + p_line_count <= p_most_lines then
+    p_voucher.line_count := p_voucher.line_count + p_line_count;
+  else
+    p_voucher.ordinal := p_voucher.ordinal + 1;
+    p_voucher.grouping_key := p_grouping_key;
+    p_voucher.line_count := p_line_count;
+  end if;
+  return p_voucher;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.join_voucher(p_voucher export_engine.voucher_in_making, p_grouping_key text, p_line_count integer, p_most_lines integer) IS 'The claim joins the voucher in making, or begins the next one when it belongs elsewhere or there is no room for its lines.';
+
 CREATE FUNCTION export_engine.judge_claims(p_claim_ids uuid[], p_time_zone text) RETURNS TABLE(claim_id uuid, claim_number text, class text, amount numeric, currency text, entry_run_id uuid, entry_position integer, finding jsonb)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -4596,6 +4671,20 @@ CREATE FUNCTION export_engine.most_attempts() RETURNS integer
 
 COMMENT ON FUNCTION export_engine.most_attempts() IS 'Attempts without progress after which a run is parked. Each costs a lease, so that a person is asked after five to ten minutes.';
 
+CREATE FUNCTION export_engine.most_lines_of(p_document jsonb, p_configuration jsonb) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN (1 + (CASE WHEN (jsonb_typeof((p_document -> 'lines'::text)) = 'array'::text) THEN jsonb_array_length((p_document -> 'lines'::text)) ELSE 0 END * CASE WHEN jsonb_path_exists(p_configuration, '$."posting_rules"[*]."tax_account_code"?(@ != null)'::jsonpath) THEN 2 ELSE 1 END));
+
+COMMENT ON FUNCTION export_engine.most_lines_of(p_document jsonb, p_configuration jsonb) IS 'How many journal lines a claim can have: one to pay, and one for each expense, or two when a posting rule splits tax off.';
+
+CREATE FUNCTION export_engine.most_voucher_lines(p_configuration jsonb) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN CASE WHEN ((jsonb_typeof((p_configuration #> '{settings,most_voucher_lines}'::text[])) = 'number'::text) AND ((((p_configuration #>> '{settings,most_voucher_lines}'::text[]))::numeric >= (2)::numeric) AND (((p_configuration #>> '{settings,most_voucher_lines}'::text[]))::numeric <= (10000)::numeric))) THEN (((p_configuration #>> '{settings,most_voucher_lines}'::text[]))::numeric)::integer ELSE 500 END;
+
+COMMENT ON FUNCTION export_engine.most_voucher_lines(p_configuration jsonb) IS 'After how many lines a voucher of several claims is closed and the next one begins. A single claim is never split.';
+
 CREATE FUNCTION export_engine.negate_totals(p_totals jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
@@ -4970,6 +5059,38 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.open_for_writing() IS 'Marks this transaction as the engine''s own. Without the mark the history triggers refuse, so that the table editor cannot rewrite history by accident.';
+
+CREATE FUNCTION export_engine.open_voucher(p_run public.export_runs) RETURNS TABLE(voucher_number bigint, voucher export_engine.voucher_in_making)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select
+    last.voucher_number,
+    row(
+      1,
+      export_engine.voucher_key(export_engine.voucher_per(p_run.configuration), last.claim_id, last.document),
+      (
+        select sum(export_engine.most_lines_of(m.document, p_run.configuration))::integer
+        from public.export_run_claims as m
+        where m.organization_id = p_run.organization_id and m.voucher_number = last.voucher_number and m.run_id = p_run.id
+      )
+    )::export_engine.voucher_in_making
+  from public.export_run_claims as last
+  where
+    last.run_id = p_run.id
+    and last.position = p_run.reserved_count
+    and p_run.origin <> 'manual'
+    and export_engine.voucher_per(p_run.configuration) <> 'claim';
+$$;
+
+COMMENT ON FUNCTION export_engine.open_voucher(p_run public.export_runs) IS 'The voucher of the run that the next page''s claims may join, with its number; none when each claim has one of its own. Claims left out since still count as lines: what was decided before does not depend on them.';
+
+CREATE FUNCTION export_engine.ordinal_of_voucher(p_voucher export_engine.voucher_in_making) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN (p_voucher).ordinal;
+
+COMMENT ON FUNCTION export_engine.ordinal_of_voucher(p_voucher export_engine.voucher_in_making) IS 'Which voucher of the page it is.';
 
 CREATE FUNCTION export_engine.organizations_of_caller(p_roles text[]) RETURNS SETOF uuid
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -6162,7 +6283,9 @@ declare
   v_run public.export_runs;
   v_count integer;
   v_totals jsonb;
-  v_first_number bigint;
+  v_open record;
+  -- What was exported by hand has vouchers that somebody else made.
+  v_configuration jsonb := case when p_run.origin = 'manual' then '{}'::jsonb else p_run.configuration end;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- Freezing relies on the second statement seeing what was committed before the claims were locked.
@@ -6175,31 +6298,38 @@ begin
   update public.export_holds
   set lifted_at = clock_timestamp(), lifted_by = format('run %s', p_run.run_number)
   where claim_id = any (p_claim_ids) and lifted_at is null;
-  v_first_number := export_engine.take_numbers(p_run.organization_id, 'voucher_number', cardinality(p_claim_ids));
+  select o.* into v_open from export_engine.open_voucher(p_run) as o;
 
-  with inserted as (
+  with grouped as materialized (
+    select * from export_engine.claims_in_vouchers(v_configuration, p_claim_ids, p_run.time_zone, v_open.voucher)
+  ),
+  taken as (
+    select export_engine.take_numbers(p_run.organization_id, 'voucher_number', coalesce(max(g.voucher_ordinal), 0)) as first_number
+    from grouped as g
+  ),
+  inserted as (
     insert into public.export_run_claims (
       run_id, position, organization_id, claim_id, kind, generation, voucher_number, document, amount, currency
     )
     select
       p_run.id,
-      p_run.reserved_count + wanted.ordinal,
+      p_run.reserved_count + claim.place,
       p_run.organization_id,
       claim.claim_id,
       'entry',
       1 + coalesce(back.generation, 0),
-      v_first_number + wanted.ordinal - 1,
+      case when claim.voucher_ordinal = 0 then v_open.voucher_number else taken.first_number + claim.voucher_ordinal - 1 end,
       claim.document,
       claim.amount,
       claim.currency
-    from unnest(p_claim_ids) with ordinality as wanted (claim_id, ordinal)
-    join export_engine.claim_documents(p_claim_ids, p_run.time_zone) as claim on claim.claim_id = wanted.claim_id
+    from grouped as claim
+    cross join taken
     left join (
       select m.claim_id, max(m.generation) as generation
       from public.export_run_claims as m
       where m.claim_id = any (p_claim_ids) and m.kind = 'reversal' and m.released_at is null
       group by m.claim_id
-    ) as back on back.claim_id = wanted.claim_id
+    ) as back on back.claim_id = claim.claim_id
     returning amount, currency
   ),
   summed as (
@@ -6227,7 +6357,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.reserve_claims(p_run public.export_runs, p_claim_ids uuid[]) IS 'Freezes claims that the caller has locked into the run: documents in a second statement, positions and voucher numbers in the given order, counts and sums added to the run. A claim that is live elsewhere fails on the unique index.';
+COMMENT ON FUNCTION export_engine.reserve_claims(p_run public.export_runs, p_claim_ids uuid[]) IS 'Freezes claims that the caller has locked into the run: documents in a second statement, positions and voucher numbers in the given order, those of one voucher side by side, counts and sums added to the run. A claim that is live elsewhere fails on the unique index.';
 
 CREATE FUNCTION export_engine.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6292,40 +6422,49 @@ CREATE FUNCTION export_engine.reserve_reversals(p_run public.export_runs) RETURN
     AS $$
 declare
   v_run public.export_runs;
+  v_last public.export_run_claims;
   v_after integer;
+  v_open_number bigint;
   v_count integer;
   v_totals jsonb;
 begin
   -- Members of the reversed run in their order, after the one that was taken back last.
-  select coalesce(max(o.position), 0) into v_after
+  select m.* into v_last from public.export_run_claims as m where m.run_id = p_run.id order by m.position desc limit 1;
+  select coalesce(max(o.position), 0), max(o.voucher_number) into v_after, v_open_number
   from public.export_run_claims as o
-  where
-    o.run_id = p_run.reverses_run_id
-    and o.claim_id = (
-      select m.claim_id from public.export_run_claims as m where m.run_id = p_run.id order by m.position desc limit 1
-    );
+  where o.run_id = p_run.reverses_run_id and o.claim_id = v_last.claim_id;
   perform export_engine.hold_before_claims(p_run.organization_id);
 
   with page as (
-    select o.claim_id, o.generation, o.document, o.amount, o.currency, o.position
+    select o.claim_id, o.generation, o.document, o.amount, o.currency, o.position, o.voucher_number
     from public.export_run_claims as o
     where o.run_id = p_run.reverses_run_id and o.position > v_after and o.outcome = 'included' and o.kind = 'entry'
     order by o.position
     limit export_engine.page_size()
   ),
   numbered as (
-    select page.*, row_number() over (order by page.position) as ordinal from page
+    select
+      page.*,
+      row_number() over (order by page.position) as place,
+      -- Claims that shared a voucher share the one that takes it back; 0 is the voucher that the page before began.
+      dense_rank() over (order by page.voucher_number)
+        - case when bool_or(page.voucher_number = v_open_number) over () then 1 else 0 end as voucher_ordinal
+    from page
   ),
   taken as (
-    select export_engine.take_numbers(p_run.organization_id, 'voucher_number', count(*)::integer) as first_number from page
+    select export_engine.take_numbers(
+      p_run.organization_id, 'voucher_number', coalesce(max(n.voucher_ordinal), 0)::integer
+    ) as first_number
+    from numbered as n
   ),
   inserted as (
     insert into public.export_run_claims (
       run_id, position, organization_id, claim_id, kind, generation, voucher_number, document, amount, currency
     )
     select
-      p_run.id, p_run.reserved_count + n.ordinal, p_run.organization_id, n.claim_id, 'reversal', n.generation,
-      taken.first_number + n.ordinal - 1, n.document, -n.amount, n.currency
+      p_run.id, p_run.reserved_count + n.place, p_run.organization_id, n.claim_id, 'reversal', n.generation,
+      case when n.voucher_ordinal = 0 then v_last.voucher_number else taken.first_number + n.voucher_ordinal - 1 end,
+      n.document, -n.amount, n.currency
     from numbered as n
     cross join taken
     returning amount, currency
@@ -6362,7 +6501,7 @@ begin
 end;
 $$;
 
-COMMENT ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) IS 'Takes the next page of the reversed run''s vouchers back: the frozen documents again, with voucher numbers of their own.';
+COMMENT ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) IS 'Takes the next page of the reversed run''s vouchers back: the frozen documents again, with voucher numbers of their own, as many as before.';
 
 CREATE FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) RETURNS date
     LANGUAGE sql STABLE
@@ -7167,6 +7306,20 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) IS 'Takes a completed run back whose file was never imported, or that was recorded by hand: lets the first page of claims go and holds them; the sweep, or continue_export_release, the others. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.voucher_key(p_voucher_per text, p_claim_id uuid, p_document jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN CASE p_voucher_per WHEN 'run'::text THEN 'run'::text WHEN 'claimant'::text THEN COALESCE(('claimant '::text || NULLIF((p_document #>> '{claimant,number}'::text[]), ''::text)), (p_claim_id)::text) ELSE (p_claim_id)::text END;
+
+COMMENT ON FUNCTION export_engine.voucher_key(p_voucher_per text, p_claim_id uuid, p_document jsonb) IS 'What claims of one voucher have in common. A claimant without a number has a voucher per claim.';
+
+CREATE FUNCTION export_engine.voucher_per(p_configuration jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN CASE (p_configuration #>> '{settings,voucher_per}'::text[]) WHEN 'claimant'::text THEN 'claimant'::text WHEN 'run'::text THEN 'run'::text ELSE 'claim'::text END;
+
+COMMENT ON FUNCTION export_engine.voucher_per(p_configuration jsonb) IS 'What a voucher is made for: claim, claimant or run. Words that mean none of them stop the export before it comes here.';
 
 CREATE FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -7985,6 +8138,15 @@ CREATE FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text DE
 $$;
 
 COMMENT ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) IS 'Admin: takes a completed run back whose file was never imported; its claims are free again, and held until somebody exports by hand. Without a login say who you are (p_actor).';
+
+CREATE AGGREGATE export_engine.voucher_ordinal(p_grouping_key text, p_line_count integer, p_most_lines integer) (
+    SFUNC = export_engine.join_voucher,
+    STYPE = export_engine.voucher_in_making,
+    INITCOND = '(0,,0)',
+    FINALFUNC = export_engine.ordinal_of_voucher
+);
+
+COMMENT ON AGGREGATE export_engine.voucher_ordinal(p_grouping_key text, p_line_count integer, p_most_lines integer) IS 'Over claims in their order: the ordinal of the voucher that the last of them is in. A voucher is closed when the next claim has another key, or has no room; a claim is never split.';
 
 CREATE VIEW export_engine.entered_claims WITH (security_invoker='true') AS
  SELECT claim_id,
@@ -9366,6 +9528,8 @@ REVOKE ALL ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) FROM PUB
 GRANT ALL ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.claims_in_vouchers(p_configuration jsonb, p_claim_ids uuid[], p_time_zone text, p_open export_engine.voucher_in_making) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) TO service_role;
@@ -9539,6 +9703,8 @@ REVOKE ALL ON FUNCTION export_engine.is_test_database() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.is_writing() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.join_voucher(p_voucher export_engine.voucher_in_making, p_grouping_key text, p_line_count integer, p_most_lines integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.judge_claims(p_claim_ids uuid[], p_time_zone text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.keep_breakdown() FROM PUBLIC;
@@ -9621,6 +9787,10 @@ GRANT ALL ON FUNCTION export_engine.membership_in_short(p_member public.export_r
 
 REVOKE ALL ON FUNCTION export_engine.most_attempts() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.most_lines_of(p_document jsonb, p_configuration jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.most_voucher_lines(p_configuration jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.negate_totals(p_totals jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.news_of_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb) FROM PUBLIC;
@@ -9649,6 +9819,10 @@ REVOKE ALL ON FUNCTION export_engine.note_raised_counter() FROM PUBLIC;
 REVOKE ALL ON FUNCTION export_engine.nothing_to_export(p_run public.export_runs, p_skipped integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.open_for_writing() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.open_voucher(p_run public.export_runs) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.ordinal_of_voucher(p_voucher export_engine.voucher_in_making) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.organizations_of_caller(p_roles text[]) TO authenticated;
@@ -9817,6 +9991,10 @@ REVOKE ALL ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p
 GRANT ALL ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.void_export(p_run_id uuid, p_reason text, p_actor text) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.voucher_key(p_voucher_per text, p_claim_id uuid, p_document jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.voucher_per(p_configuration jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.wait_for_lock_row(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.why_not_erasable(p_claim_id uuid, p_is_closed boolean) FROM PUBLIC;
@@ -9968,6 +10146,8 @@ GRANT ALL ON FUNCTION public.update_export_run_status(p_run_id uuid, p_status te
 REVOKE ALL ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) TO authenticated;
 GRANT ALL ON FUNCTION public.void_export(p_run_id uuid, p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.voucher_ordinal(text, integer, integer) FROM PUBLIC;
 
 GRANT SELECT ON TABLE export_engine.entered_claims TO authenticated;
 GRANT SELECT ON TABLE export_engine.entered_claims TO service_role;

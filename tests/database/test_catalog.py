@@ -42,7 +42,8 @@ def test_every_function_has_an_empty_search_path(query: Any) -> None:
     assert (
         query(
             f"select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-            f" where {OURS} and not coalesce('search_path=\"\"' = any (p.proconfig), false)"
+            # An aggregate resolves nothing itself; the functions that it is made of are listed, too.
+            f" where {OURS} and p.prokind <> 'a' and not coalesce('search_path=\"\"' = any (p.proconfig), false)"
         )
         == []
     )
