@@ -1937,54 +1937,58 @@ $$;
 
 COMMENT ON FUNCTION export_engine.claim_standing(p_claim_ids uuid[]) IS 'Where each claim stands, for staff: its live entry, or the run that could not use it. Claims of others, and claimants'' own, are left away.';
 
-CREATE FUNCTION export_engine.claims_in_vouchers(p_configuration jsonb, p_claim_ids uuid[], p_time_zone text, p_open export_engine.voucher_in_making) RETURNS TABLE(claim_id uuid, place integer, voucher_ordinal integer, document jsonb, amount numeric, currency text)
-    LANGUAGE sql STABLE
+CREATE FUNCTION export_engine.claims_in_vouchers(p_configuration jsonb, p_claim_ids uuid[], p_time_zone text, p_open export_engine.voucher_in_making) RETURNS TABLE(claim_id uuid, place integer, voucher_ordinal integer)
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
-  with config as (
-    select export_engine.voucher_per(p_configuration) as voucher_per, export_engine.most_voucher_lines(p_configuration) as most_lines
-  ),
-  claims as (
+declare
+  v_voucher_per text := export_engine.voucher_per(p_configuration);
+  v_most_lines integer := export_engine.most_voucher_lines(p_configuration);
+begin
+  if v_voucher_per = 'claim' then
+    return query
+    select wanted.claim_id, wanted.ordinal::integer, wanted.ordinal::integer
+    from unnest(p_claim_ids) with ordinality as wanted (claim_id, ordinal);
+    return;
+  end if;
+
+  return query
+  with claims as (
     select
       wanted.ordinal,
-      claim.*,
-      export_engine.voucher_key(config.voucher_per, claim.claim_id, claim.document) as grouping_key,
-      -- Of no interest when every claim has a voucher of its own.
-      case when config.voucher_per = 'claim' then 1 else export_engine.most_lines_of(claim.document, p_configuration) end as line_count
-    from config
-    cross join unnest(p_claim_ids) with ordinality as wanted (claim_id, ordinal)
+      wanted.claim_id,
+      export_engine.voucher_key(v_voucher_per, claim.claim_id, claim.document) as grouping_key,
+      export_engine.most_lines_of(claim.document, p_configuration) as line_count
+    from unnest(p_claim_ids) with ordinality as wanted (claim_id, ordinal)
     join export_engine.claim_documents(p_claim_ids, p_time_zone) as claim on claim.claim_id = wanted.claim_id
     union all
     -- The voucher that the page before left open comes first, with the lines it has.
-    select 0, null, null, null, null, (p_open).grouping_key, (p_open).line_count
+    select 0, null, (p_open).grouping_key, (p_open).line_count
     where p_open is not null
-  )
-  select n.claim_id, n.place, n.voucher_ordinal, n.document, n.amount, n.currency
-  from (
+  ),
+  placed as (
     select
       c.claim_id,
       c.ordinal,
       (count(*) filter (where c.ordinal > 0) over in_order)::integer as place,
-      export_engine.voucher_ordinal(c.grouping_key, c.line_count, config.most_lines) over in_order
-        - case when p_open is null then 0 else 1 end as voucher_ordinal,
-      c.document,
-      c.amount,
-      c.currency
+      export_engine.voucher_ordinal(c.grouping_key, c.line_count, v_most_lines) over in_order as voucher
     from claims as c
-    cross join config
     window in_order as (
       order by
         c.ordinal > 0,
-        case when config.voucher_per = 'claimant' then c.grouping_key is distinct from (p_open).grouping_key end,
-        case when config.voucher_per = 'claimant' then c.grouping_key end collate "C",
+        case when v_voucher_per = 'claimant' then c.grouping_key is distinct from (p_open).grouping_key end,
+        case when v_voucher_per = 'claimant' then c.grouping_key end collate "C",
         c.ordinal
       rows unbounded preceding
     )
-  ) as n
-  where n.ordinal > 0;
+  )
+  select p.claim_id, p.place, p.voucher - case when p_open is null then 0 else 1 end
+  from placed as p
+  where p.ordinal > 0;
+end;
 $$;
 
-COMMENT ON FUNCTION export_engine.claims_in_vouchers(p_configuration jsonb, p_claim_ids uuid[], p_time_zone text, p_open export_engine.voucher_in_making) IS 'Claims as documents, in the order in which they are reserved, each with the voucher of the page it is in: 1, 2 and so on, or 0 when it joins the open voucher of the page before. Call it in a statement of its own, after the claims were locked.';
+COMMENT ON FUNCTION export_engine.claims_in_vouchers(p_configuration jsonb, p_claim_ids uuid[], p_time_zone text, p_open export_engine.voucher_in_making) IS 'Each claim with its place in the page and the voucher of the page it is in: 1, 2 and so on, or 0 when it joins the open voucher of the page before. Call it in a statement of its own, after the claims were locked.';
 
 CREATE FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) RETURNS SETOF uuid
     LANGUAGE sql STABLE
@@ -6283,6 +6287,9 @@ declare
   v_run public.export_runs;
   v_count integer;
   v_totals jsonb;
+  v_claim_ids uuid[];
+  v_voucher_ordinals integer[];
+  v_first_number bigint;
   v_open record;
   -- What was exported by hand has vouchers that somebody else made.
   v_configuration jsonb := case when p_run.origin = 'manual' then '{}'::jsonb else p_run.configuration end;
@@ -6300,36 +6307,36 @@ begin
   where claim_id = any (p_claim_ids) and lifted_at is null;
   select o.* into v_open from export_engine.open_voucher(p_run) as o;
 
-  with grouped as materialized (
-    select * from export_engine.claims_in_vouchers(v_configuration, p_claim_ids, p_run.time_zone, v_open.voucher)
-  ),
-  taken as (
-    select export_engine.take_numbers(p_run.organization_id, 'voucher_number', coalesce(max(g.voucher_ordinal), 0)) as first_number
-    from grouped as g
-  ),
-  inserted as (
+  select array_agg(g.claim_id order by g.place), array_agg(g.voucher_ordinal order by g.place)
+  into v_claim_ids, v_voucher_ordinals
+  from export_engine.claims_in_vouchers(v_configuration, p_claim_ids, p_run.time_zone, v_open.voucher) as g;
+  v_first_number := export_engine.take_numbers(
+    p_run.organization_id, 'voucher_number', coalesce(v_voucher_ordinals[cardinality(v_voucher_ordinals)], 0)
+  );
+
+  with inserted as (
     insert into public.export_run_claims (
       run_id, position, organization_id, claim_id, kind, generation, voucher_number, document, amount, currency
     )
     select
       p_run.id,
-      p_run.reserved_count + claim.place,
+      p_run.reserved_count + wanted.place,
       p_run.organization_id,
       claim.claim_id,
       'entry',
       1 + coalesce(back.generation, 0),
-      case when claim.voucher_ordinal = 0 then v_open.voucher_number else taken.first_number + claim.voucher_ordinal - 1 end,
+      case when wanted.voucher_ordinal = 0 then v_open.voucher_number else v_first_number + wanted.voucher_ordinal - 1 end,
       claim.document,
       claim.amount,
       claim.currency
-    from grouped as claim
-    cross join taken
+    from rows from (unnest(v_claim_ids), unnest(v_voucher_ordinals)) with ordinality as wanted (claim_id, voucher_ordinal, place)
+    join export_engine.claim_documents(p_claim_ids, p_run.time_zone) as claim on claim.claim_id = wanted.claim_id
     left join (
       select m.claim_id, max(m.generation) as generation
       from public.export_run_claims as m
       where m.claim_id = any (p_claim_ids) and m.kind = 'reversal' and m.released_at is null
       group by m.claim_id
-    ) as back on back.claim_id = claim.claim_id
+    ) as back on back.claim_id = wanted.claim_id
     returning amount, currency
   ),
   summed as (
