@@ -31,16 +31,27 @@ _MINOR_UNITS: Final = 100
 _QUOTE: Final = '"'
 _WHOLE_NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _WHOLE: Final = AmountForm()
+_NOTHING: Final = Decimal(0)
 
 
 class CellRefused(ValueError):  # noqa: N818  # becomes a Problem once the line is known
-    """The value cannot stand in this column; the message is the end of a sentence."""
+    """The value cannot stand in this column; the message is the end of a sentence.
 
-    def __init__(self, code: ProblemCode, reason: str, character: str | None = None) -> None:
+    `path` leads to the value at fault, where a column has several.
+    """
+
+    def __init__(
+        self,
+        code: ProblemCode,
+        reason: str,
+        character: str | None = None,
+        path: str | None = None,
+    ) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.character = character
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +294,9 @@ def _amount_writer(column: Column, dialect: Dialect) -> Cell:
         if not isinstance(value, Decimal):
             raise TypeError(f"{value!r} is not an amount.")
         if _is_of_other_side(value, form):
-            return ""
+            if form.other_side == "empty":
+                return ""
+            value = _NOTHING
         text = _signed(_digits(abs(value), form), value, form)
         if dialect.decimal_mark != ".":
             text = text.replace(".", dialect.decimal_mark)

@@ -113,7 +113,8 @@ def _amount_problem(column: Column, text: str, layout: Layout) -> CellProblem | 
     amount = amount_of(column, text, layout)
     if amount is None:
         return CellProblem("amount", "is no amount in the form of the layout")
-    if not amount:
+    form = column.amount_form
+    if not amount and (form is None or form.other_side != "zero"):
         return CellProblem("zero_amount", "must not be zero")
     return None
 

@@ -19,6 +19,7 @@ _LINE_FIELDS: Final[Mapping[str, _LineField]] = {
     "line.line_number": _LineField("line_number", "lines"),
     "line.expense_type": _LineField("expense_type", "expense_type"),
     "line.account_code": _LineField("account_code", "account_code"),
+    "line.account_kind": _LineField("account_code", "account_code"),
     "line.tax_code": _LineField("tax_code", "tax_code"),
     "line.amount": _LineField("amount", "total"),
     "line.document_date": _LineField("expense_date", "approved_on"),
@@ -41,6 +42,8 @@ _CLAIM_FIELDS: Final[Mapping[str, str]] = {
     "claim.approved_on": "approved_on",
     "claimant.name": "claimant.name",
     "claimant.number": "claimant.number",
+    "file.part": "voucher_number",
+    "file.place": "voucher_number",
 }
 
 

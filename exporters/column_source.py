@@ -1,4 +1,4 @@
-"""Where a column's value comes from, as data: a path, a constant, or one of four functions."""
+"""Where a column's value comes from, as data: a path, a constant, or one of five functions."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, TypeAlias
@@ -9,6 +9,7 @@ from exporters.source import SourceType, source_type
 
 _MOST_PARTS: Final = 20
 _MOST_ENTRIES: Final = 10_000
+_ACCOUNT_KIND: Final = "line.account_kind"
 
 
 class LayoutPart(BaseModel):
@@ -44,13 +45,25 @@ class EmptySource(LayoutPart):
 
 
 class ConcatenateSource(LayoutPart):
-    """Its parts, one after the other, with the separator between those that are not empty."""
+    """Its parts, one after the other, with the separator between those that are not empty.
+
+    With `keep_places` empty parts stay, so that each has its place, as in `7100-410--`. A part that
+    holds the separator would move the others: the claim is left out. Nothing but empty parts gives
+    nothing.
+    """
 
     kind: Literal["concatenate"]
     parts: Annotated[
         tuple["TextSource", ...], Field(min_length=2, max_length=_MOST_PARTS, strict=False)
     ]
     separator: str = ""
+    keep_places: bool = False
+
+    @model_validator(mode="after")
+    def _can_tell_places_apart(self) -> "ConcatenateSource":
+        if self.keep_places and not self.separator:
+            raise ValueError("Parts keep their places only with a separator between them.")
+        return self
 
 
 class LookUpSource(LayoutPart):
@@ -82,6 +95,14 @@ class SubstringSource(LayoutPart):
         return start
 
 
+class CaseSource(LayoutPart):
+    """One source for each text that `by` may give; a claim with another text is left out."""
+
+    kind: Literal["case"]
+    by: PathSource
+    cases: Annotated[dict[str, "Source"], Field(min_length=1, max_length=_MOST_PARTS)]
+
+
 class SignSource(LayoutPart):
     """One text for a debit, another for a credit, such as `D` and `K`."""
 
@@ -97,7 +118,13 @@ class SignSource(LayoutPart):
 
 
 TextSource: TypeAlias = Annotated[
-    PathSource | ConstantSource | ConcatenateSource | LookUpSource | SubstringSource | SignSource,
+    PathSource
+    | ConstantSource
+    | ConcatenateSource
+    | LookUpSource
+    | SubstringSource
+    | CaseSource
+    | SignSource,
     Field(discriminator="kind"),
 ]
 """What a function can be made of; each must show text or a whole number."""
@@ -109,18 +136,21 @@ Source: TypeAlias = Annotated[
     | ConcatenateSource
     | LookUpSource
     | SubstringSource
+    | CaseSource
     | SignSource,
     Field(discriminator="kind"),
 ]
 
-for _function in (ConcatenateSource, LookUpSource, SubstringSource):
+for _function in (ConcatenateSource, LookUpSource, SubstringSource, CaseSource):
     _function.model_rebuild()
 
 
-def parts_of(source: Source) -> tuple[TextSource, ...]:
+def parts_of(source: Source) -> tuple[Source, ...]:
     """List what a function is made of; nothing for what is no function of others."""
     if isinstance(source, ConcatenateSource):
         return source.parts
+    if isinstance(source, CaseSource):
+        return (source.by, *source.cases.values())
     return (source.source,) if isinstance(source, LookUpSource | SubstringSource) else ()
 
 
@@ -135,12 +165,22 @@ def paths_of(source: Source) -> Iterator[str]:
 
 
 def shown_paths(source: Source) -> Iterator[str]:
-    """Go through the paths whose whole value can be read in the column."""
+    """Go through the paths whose whole value can be read in the column.
+
+    Of cases, those that every case shows. By the kind of account it is those of any case: on the
+    claimant's own account the claimant's number stands for the account.
+    """
     if isinstance(source, PathSource):
         yield source.path
     if isinstance(source, ConcatenateSource):
         for part in source.parts:
             yield from shown_paths(part)
+    if isinstance(source, CaseSource):
+        shown = [frozenset(shown_paths(case)) for case in source.cases.values()]
+        by_kind = source.by.path == _ACCOUNT_KIND
+        yield from sorted(
+            frozenset[str]().union(*shown) if by_kind else shown[0].intersection(*shown)
+        )
 
 
 def type_of(source: Source) -> SourceType | None:
@@ -154,6 +194,6 @@ def type_of(source: Source) -> SourceType | None:
     if isinstance(source, PathSource):
         return source_type(source.path)
     for part in parts_of(source):
-        if (found := type_of(part)) not in {"text", "integer"}:
+        if (found := type_of(part)) not in {"text", "integer", None}:
             raise ValueError(f"A {source.kind} is made of texts and whole numbers, not of {found}.")
     return "text"

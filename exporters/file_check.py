@@ -11,9 +11,11 @@ from exporters.cell_check import amount_of, check_cells, unfilled
 from exporters.column_source import PathSource, SignSource, shown_paths
 from exporters.file_reading import Record, read_file
 from exporters.finding import Finding
-from exporters.layout import Column, Layout
+from exporters.json_key import JsonKey
+from exporters.layout import Column, JsonDialect, Layout
 
 _LEAST_LINES: Final = 2
+_LEAST_COLUMNS_OF_SIDES: Final = 2
 _VOUCHER_NUMBERS: Final = ("voucher.number", "voucher.document_number")
 
 
@@ -24,17 +26,31 @@ def check_file(content: bytes, layout: Layout, fixed: Mapping[str, str]) -> Iter
     """
     vouchers = _Vouchers(layout)
     records = 0
-    for read in read_file(content, layout):
+    for read in read_file(content, layout, fixed):
         if isinstance(read, Finding):
             yield read
             continue
         records += 1
-        found = list(check_cells(read.line, read.values, layout, fixed))
+        found = [
+            *check_cells(read.line, read.values, layout, _fixed_of(read, layout, fixed)),
+            *vouchers.side_problems(read),
+        ]
         yield from found
         yield from vouchers.take(read, is_sound=not found)
     yield from vouchers.end()
     if not records:
         yield Finding(0, "", "no_records", "The file holds no record.")
+
+
+def _fixed_of(record: Record, layout: Layout, fixed: Mapping[str, str]) -> Mapping[str, str]:
+    """Leave out what stands in an entry of a list that the record does not have."""
+    if not isinstance(layout.dialect, JsonDialect):
+        return fixed
+    return {
+        name: text
+        for name, text in fixed.items()
+        if record.values.get(name) or JsonKey.parse(name).entry is None
+    }
 
 
 class _Vouchers:
@@ -63,6 +79,17 @@ class _Vouchers:
         if lines and self._number is not None:
             yield from self._judge(lines, self._number)
         self._is_sound = True
+
+    def side_problems(self, record: Record) -> Iterator[Finding]:
+        """Say it when a line is a debit and a credit, or neither."""
+        if len(self._amounts) < _LEAST_COLUMNS_OF_SIDES:
+            return
+        texts = {c.name: unfilled(c, record.values[c.name]) for c in self._amounts}
+        amounts = [amount_of(c, texts[c.name], self._layout) for c in self._amounts]
+        if sum(1 for amount in amounts if amount) != 1:
+            names = " and ".join(texts)
+            message = f"Exactly one of {names} must have an amount other than zero."
+            yield Finding(record.line, next(iter(texts)), "one_side", message)
 
     def _key(self, record: Record) -> str:
         return record.values[self._number.name].strip() if self._number else ""

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from exporters.cell import CODECS, quoted
+from exporters.column_source import ConstantSource
 from exporters.finding import Finding
+from exporters.json_key import JsonKey, Step
 from exporters.layout import DelimitedDialect, JsonDialect, Layout, NoHeader, TextHeader
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -24,11 +26,14 @@ class Record(NamedTuple):
 Read: TypeAlias = Iterator[Record | Finding]
 
 
-def read_file(content: bytes, layout: Layout) -> Read:
-    """Give records and findings in the order of the file; a broken line gives no record."""
+def read_file(content: bytes, layout: Layout, fixed: Mapping[str, str] | None = None) -> Read:
+    """Give records and findings in the order of the file; a broken line gives no record.
+
+    `fixed` are the texts that columns have on every line: they tell entries of a list apart.
+    """
     dialect = layout.dialect
     if isinstance(dialect, JsonDialect):
-        return _read_json(content, layout, dialect)
+        return _read_json(content, _JsonColumns(layout, fixed or {}), dialect)
     return _read_delimited(content, layout, dialect)
 
 
@@ -115,7 +120,7 @@ def _at_widths(text: str, layout: Layout) -> list[str]:
     return values if start == len(text) else [*values, text[start:]]
 
 
-def _read_json(content: bytes, layout: Layout, dialect: JsonDialect) -> Read:
+def _read_json(content: bytes, columns: "_JsonColumns", dialect: JsonDialect) -> Read:
     number = 0
     for document, line in enumerate(content.splitlines(), 1):
         try:
@@ -128,7 +133,7 @@ def _read_json(content: bytes, layout: Layout, dialect: JsonDialect) -> Read:
             yield Finding(document, "", "too_many_records", message)
         for record in records:
             number += 1
-            yield from _json_record(number, document, record, layout, dialect)
+            yield from _json_record(number, document, record, columns, dialect)
 
 
 def _records_at(told: object, dialect: JsonDialect) -> list[object]:
@@ -140,23 +145,65 @@ def _records_at(told: object, dialect: JsonDialect) -> list[object]:
 
 
 def _json_record(
-    number: int, document: int, record: object, layout: Layout, dialect: JsonDialect
+    number: int, document: int, record: object, columns: "_JsonColumns", dialect: JsonDialect
 ) -> Read:
     if dialect.record_key is not None:
         record = record.get(dialect.record_key) if isinstance(record, dict) else None
     if not isinstance(record, dict):
         yield Finding(number, "", "envelope", "The record is no object of the layout.")
         return
-    values = dict(_flat(record, ""))
-    for name in values.keys() - {column.name for column in layout.columns}:
+    values = dict(columns.flat(record, ""))
+    for name in sorted(values.keys() - columns.names.keys()):
         yield Finding(number, name, "unknown_key", f"The layout has no key {name}.")
-    known = {column.name: values.get(column.name, "") for column in layout.columns}
+    for name in columns.missing_in_entries(values):
+        yield Finding(number, name, "required", f"The column {name} must not be empty.")
+    known = {name: values.get(name, "") for name in columns.names}
     yield Record(number, known, document)
 
 
-def _flat(record: Mapping[str, object], above: str) -> Iterator[tuple[str, str]]:
-    for key, value in record.items():
+class _JsonColumns:
+    """The columns of a JSON layout, to find each value's by where it stands."""
+
+    def __init__(self, layout: Layout, fixed: Mapping[str, str]) -> None:
+        self.names = {column.name: JsonKey.parse(column.name) for column in layout.columns}
+        self._fixed = {
+            column.name: column.source.value
+            for column in layout.columns
+            if isinstance(column.source, ConstantSource)
+        } | dict(fixed)
+
+    def flat(self, value: object, above: str) -> Iterator[tuple[str, str]]:
+        """Give the texts within an object by their names."""
         if isinstance(value, dict):
-            yield from _flat(value, f"{above}{key}.")
+            for key, inner in value.items():
+                yield from self.flat(inner, f"{above}.{key}" if above else key)
+        elif isinstance(value, list):
+            last = 0
+            for entry in value:
+                last = self._place(entry, above, last)
+                yield from self.flat(entry, f"{above}[{last}]")
         else:
-            yield f"{above}{key}", "" if value is None else str(value)
+            yield above, "" if value is None else str(value)
+
+    def missing_in_entries(self, values: Mapping[str, str]) -> Iterator[str]:
+        """Go through the columns whose entry of a list is there without them."""
+        there: set[tuple[Step, ...] | None] = {
+            key.entry for name, key in self.names.items() if key.entry and values.get(name)
+        }
+        for name, key in self.names.items():
+            if key.entry in there and not values.get(name):
+                yield name
+
+    def _place(self, entry: object, above: str, last: int) -> int:
+        """Find the next place whose fixed texts the entry has; incomplete ones were left away."""
+        places = {
+            key.entry[-1]
+            for name, key in self.names.items()
+            if key.entry and name.startswith(f"{above}[")
+        }
+        for place in sorted(place for place in places if isinstance(place, int) and place > last):
+            told = dict(self.flat(entry, f"{above}[{place}]"))
+            within = (name for name in self._fixed if name.startswith(f"{above}[{place}]"))
+            if all(told.get(name) == self._fixed[name] for name in within):
+                return place
+        return last + 1

@@ -1,17 +1,24 @@
 """Writes vouchers as JSON documents, one per line, each with at most so many journal lines."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Final, TypeAlias
 
 from exporters.cell import Alteration
-from exporters.layout import JsonDialect, Layout
+from exporters.json_key import JsonKey
+from exporters.layout import Column, JsonDialect, Layout
 from exporters.problem import ClaimUnusable, Problem, ProblemCode
 from exporters.record_writer import LineField, RecordWriter
 from exporters.source import Sources
 from exporters.voucher import JournalLine, Voucher
 
-_Leaf: TypeAlias = "str | dict[str, _Leaf]"
+Record: TypeAlias = "dict[str, RecordValue]"
+RecordValue: TypeAlias = "str | int | Decimal | Record | list[RecordValue]"
+
+# An object has texts as keys, a list the places of its entries.
+_Tree: TypeAlias = "dict[str | int, _Node]"
+_Node: TypeAlias = "_Tree | str | int | Decimal"
 
 # Stands for the records while the envelope is written; no text of a layout holds it.
 _MARK: Final = "\x00records\x00"
@@ -27,7 +34,7 @@ class JsonWriter(RecordWriter):
         super().__init__(layout, sources)
         self._dialect = dialect
         self._before, self._after = _envelope(dialect)
-        self._places = [(field, field.column.name.split(".")) for field in self.fields]
+        self._places = [(field, JsonKey.parse(field.column.name)) for field in self.fields]
         # Journal lines in the document that is open; none before the first.
         self._open_lines: int | None = None
         # The records of the voucher that the next claim may share: it is written when it is whole.
@@ -79,43 +86,91 @@ class JsonWriter(RecordWriter):
         self._open_lines += lines
         return b","
 
-    def _record(self, voucher: Voucher, line: JournalLine, altered: list[Alteration]) -> str:
-        record: dict[str, _Leaf] = {}
-        for field, place in self._places:
-            text = (
-                field.write(field.value(voucher, line), altered)
-                if isinstance(field, LineField)
-                else field.text
-            )
-            if text:
-                _put(record, place, self._value(field.column.type, text))
-        wrapped: _Leaf = record
-        if self._dialect.record_key is not None:
-            wrapped = {self._dialect.record_key: record}
-        return _written(wrapped)
+    def values(self, voucher: Voucher) -> tuple[Record, ...]:
+        """Give the voucher's records as values; the file is as if it had never been asked.
 
-    def _value(self, column_type: str, text: str) -> str:
-        if column_type == "integer" or (
-            column_type == "amount" and self._dialect.amounts == "number"
+        Raises:
+            ClaimUnusable: a value cannot stand in its column.
+        """
+        if problems := self.check(voucher):
+            raise ClaimUnusable(problems)
+        trees = (self._tree(voucher, line, [], _value) for line in voucher.lines)
+        return tuple(_plain_object(tree) for tree in trees)
+
+    def _record(self, voucher: Voucher, line: JournalLine, altered: list[Alteration]) -> str:
+        record = self._tree(voucher, line, altered, self._json)
+        if self._dialect.record_key is not None:
+            record = {self._dialect.record_key: record}
+        return _written(record)
+
+    def _tree(
+        self,
+        voucher: Voucher,
+        line: JournalLine,
+        altered: list[Alteration],
+        leaf: Callable[[Column, str], str | int | Decimal],
+    ) -> _Tree:
+        texts = [
+            field.write(field.value(voucher, line), altered)
+            if isinstance(field, LineField)
+            else field.text
+            for field, _ in self._places
+        ]
+        cells = list(zip(self._places, texts, strict=True))
+        incomplete = {key.entry for (_, key), text in cells if key.entry and not text}
+        record: _Tree = {}
+        for (field, key), text in cells:
+            if text and key.entry not in incomplete:
+                _put(record, key, leaf(field.column, text))
+        return record
+
+    def _json(self, column: Column, text: str) -> str:
+        if column.type == "integer" or (
+            column.type == "amount" and self._dialect.amounts == "number"
         ):
             return text
         return json.dumps(text, ensure_ascii=False)
 
 
-def _put(record: dict[str, _Leaf], place: list[str], value: str) -> None:
-    for key in place[:-1]:
-        inner = record.setdefault(key, {})
-        if isinstance(inner, str):
-            raise TypeError(f"{key} is a value and an object, which the layout forbids.")
+def _value(column: Column, text: str) -> str | int | Decimal:
+    if column.type == "amount":
+        return Decimal(text)
+    return int(text) if column.type == "integer" else text
+
+
+def _put(record: _Tree, key: JsonKey, value: str | int | Decimal) -> None:
+    for step in key.steps[:-1]:
+        inner = record.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise TypeError(f"{step} is a value and an object, which the layout forbids.")
         record = inner
-    record[place[-1]] = value
+    record[key.steps[-1]] = value
 
 
-def _written(value: _Leaf) -> str:
-    if isinstance(value, str):
-        return value
+def _written(value: _Node) -> str:
+    """Join what is JSON already."""
+    if not isinstance(value, dict):
+        return str(value)
+    if _is_list(value):
+        return "[" + ",".join(_written(entry) for _, entry in sorted(value.items())) + "]"
     pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_written(v)}" for key, v in value.items())
     return "{" + ",".join(pairs) + "}"
+
+
+def _plain_object(tree: _Tree) -> Record:
+    return {str(key): _plain(value) for key, value in tree.items()}
+
+
+def _plain(value: _Node) -> RecordValue:
+    if not isinstance(value, dict):
+        return value
+    if _is_list(value):
+        return [_plain(entry) for _, entry in sorted(value.items())]
+    return _plain_object(value)
+
+
+def _is_list(tree: _Tree) -> bool:
+    return any(isinstance(key, int) for key in tree)
 
 
 def _envelope(dialect: JsonDialect) -> tuple[bytes, bytes]:

@@ -17,6 +17,7 @@ from exporters.column_source import (
     shown_paths,
     type_of,
 )
+from exporters.json_key import key_conflicts
 from exporters.problem import ConfigurationInvalid, Problem, ProblemCode, sentence
 from exporters.source import SourceType
 
@@ -41,13 +42,15 @@ _SHOWS: Final[Mapping[ColumnType, frozenset[SourceType]]] = {
 class AmountForm(LayoutPart):
     """How an amount is written.
 
-    `side`: both, or only debits or only credits, without sign; the other side is an empty cell.
+    `side`: both, or only debits or only credits, without sign; what is on the other side is an
+    empty cell, or 0.00 (`other_side` = `zero`).
     `sign`: a credit has its minus in front (`leading`) or behind (`trailing`), or every sign is
     changed (`inverted`), or there is none (`omitted`) and another column tells the side.
     `unit`: crowns with two decimals (`major`), or hundredths as a whole number (`minor`).
     """
 
     side: Literal["both", "debit", "credit"] = "both"
+    other_side: Literal["empty", "zero"] = "empty"
     sign: Literal["leading", "trailing", "inverted", "omitted"] = "leading"
     unit: Literal["major", "minor"] = "major"
 
@@ -55,6 +58,8 @@ class AmountForm(LayoutPart):
     def _fits_together(self) -> Self:
         if self.side != "both" and self.sign != "leading":
             raise ValueError("A column of debits or of credits has no sign to form.")
+        if self.side == "both" and self.other_side != "empty":
+            raise ValueError("A column of both sides has no other side.")
         return self
 
     @property
@@ -74,6 +79,17 @@ class Padding(LayoutPart):
         if self.side == "right" and self.character == "0":
             raise ValueError("Zeros on the right would change the value.")
         return self
+
+
+class TargetField(LayoutPart):
+    """The field of the accounting system's table that a column fills, by its number there.
+
+    Fields with a higher `priority` are filled first. For systems that are told what is in the
+    file: their definition is made from these.
+    """
+
+    number: Annotated[int, Field(ge=1)]
+    priority: Annotated[int, Field(ge=1, le=1000)]
 
 
 class Column(LayoutPart):
@@ -103,6 +119,7 @@ class Column(LayoutPart):
     required: bool = False
     on_overflow: Literal["error", "truncate"] = "error"
     case: Literal["keep", "upper", "lower"] = "keep"
+    target_field: TargetField | None = None
     grade: Literal["A", "B", "C", "D"] | None = None
     note: str | None = None
 
@@ -110,6 +127,12 @@ class Column(LayoutPart):
     def limit(self) -> int | None:
         """The most that a value may have, before it is filled up."""
         return self.max_length or self.width
+
+    @property
+    def leaves_amounts_out(self) -> bool:
+        """Whether cells of the other side are empty."""
+        form = self.amount_form
+        return form is not None and form.side != "both" and form.other_side == "empty"
 
     @property
     def shows_every_amount(self) -> bool:
@@ -154,7 +177,7 @@ class Column(LayoutPart):
             return self
         if self.type != "amount":
             raise ValueError("Only an amount has an amount_form.")
-        if self.required and self.amount_form.side != "both":
+        if self.required and self.leaves_amounts_out:
             raise ValueError("A column of one side is empty on the other, so it is not required.")
         return self
 
@@ -216,6 +239,9 @@ class DelimitedDialect(TextRules):
     texts and codes (`text`), or on every value (`all`). Without a delimiter every column has a
     width. `also_encodable_in` lists encodings that must know every character too, so that the
     organisation can change to them later.
+
+    The paths `file.part` and `file.place` count parts of `lines_per_part`; a voucher stays in one
+    part, which is larger where claims share a voucher.
     """
 
     kind: Literal["delimited"] = "delimited"
@@ -228,6 +254,7 @@ class DelimitedDialect(TextRules):
     line_end: LineEnd
     final_newline: bool
     decimal_mark: Literal[".", ","]
+    lines_per_part: Annotated[int, Field(ge=2)] | None = None
     replaced_characters: str = '"'
 
     @model_validator(mode="after")
@@ -244,11 +271,13 @@ class DelimitedDialect(TextRules):
 class JsonDialect(TextRules):
     """How the columns become JSON documents in UTF-8, one to a line.
 
-    A column's name is its key; `account.code` is the key `code` of the object `account`. Empty
-    values are left away. Each document is the `envelope` with the list of records at the key
-    `records_at` (or the bare list, without one), each record below `record_key` if given, and at
-    most `most_records` of them; a voucher stays in one document. Amounts have two decimals, as
-    text or as numbers.
+    A column's name is its key; `account.code` is the key `code` of the object `account`, and
+    `dimensions[1].code` that of the first entry of the list `dimensions`. Empty values are left
+    away, and an entry of a list that lacks one of its values is left away as a whole.
+
+    Each document is the `envelope` with the list of records at the key `records_at` (or the bare
+    list, without one), each record below `record_key` if given, and at most `most_records` of
+    them; a voucher stays in one document. Amounts have two decimals, as text or as numbers.
     """
 
     kind: Literal["json"]
@@ -314,12 +343,10 @@ class Layout(LayoutPart):
 
     @model_validator(mode="after")
     def _has_each_key_once(self) -> Self:
-        names = {column.name for column in self.columns}
-        for name in sorted(names) if isinstance(self.dialect, JsonDialect) else ():
-            keys = name.split(".")
-            above = {".".join(keys[:depth]) for depth in range(1, len(keys))}
-            if above & names or not re.fullmatch(_KEY, name):
-                raise ValueError(f"The column {name} cannot be a key beside the others.")
+        if isinstance(self.dialect, JsonDialect):
+            names = [column.name for column in self.columns]
+            for conflict in key_conflicts(names):
+                raise ValueError(conflict)
         return self
 
     @model_validator(mode="after")

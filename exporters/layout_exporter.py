@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from exporters.accounting_exporter import AccountingExporter
-from exporters.column_source import paths_of
+from exporters.column_source import paths_of, shown_paths
 from exporters.configuration import FrozenConfiguration
 from exporters.delimited_writer import DelimitedWriter
+from exporters.file_place import FilePlace
 from exporters.json_writer import JsonWriter
 from exporters.layout import DelimitedDialect, JsonDialect, Layout
 from exporters.master_data import MasterData
@@ -25,6 +26,8 @@ _NEEDED_COLUMNS = ("line.account_code", "line.amount", "voucher.posting_date")
 _VOUCHER_NUMBERS = ("voucher.number", "voucher.document_number")
 _CLAIM_NUMBERS = ("claim.claim_number", "line.reference")
 _DIMENSION = "line.dimensions."
+_ACCOUNT_KIND = "line.account_kind"
+_MIXED = frozenset({"line.account_code", "line.subledger_number"})
 
 
 class FileRules(NamedTuple):
@@ -58,13 +61,19 @@ class LayoutExporter(AccountingExporter, Generic[SettingsT]):
         problems = (
             *_kind_problems(self._layout, Layout.shipped(self.layout_name)),
             *_column_problems(self._layout, configuration),
+            *_account_kind_problems(self._layout, configuration),
             *_reference_problems(self._layout, self._settings),
             *_room_problems(self._layout, self._settings),
             *self._configuration_problems(self._settings, self._layout),
         )
         if problems:
             raise ConfigurationInvalid(problems)
-        sources = Sources(run, self._settings.model_dump(), self._settings.dimension_order)
+        sources = Sources(
+            run,
+            self._settings.model_dump(),
+            self._settings.dimension_order,
+            FilePlace(_lines_per_part(self._layout)),
+        )
         self._writer = _writer(self._layout, sources)
         self._shown_dimensions = _shown_dimensions(self._layout, sources)
         self._master_data = MasterData(self._settings)
@@ -131,6 +140,11 @@ def _shown_dimensions(layout: Layout, sources: Sources) -> tuple[str, ...]:
     return tuple(dict.fromkeys(shown))
 
 
+def _lines_per_part(layout: Layout) -> int | None:
+    dialect = layout.dialect
+    return dialect.lines_per_part if isinstance(dialect, DelimitedDialect) else None
+
+
 def _writer(layout: Layout, sources: Sources) -> RecordWriter:
     dialect = layout.dialect
     if isinstance(dialect, JsonDialect):
@@ -163,6 +177,26 @@ def _with_dialect_of(settings: ExporterSettings, layout: Layout) -> Layout:
         return layout
     document = layout.model_dump(mode="json")
     return Layout.from_document({**document, "dialect": {**document["dialect"], **changes}})
+
+
+def _account_kind_problems(layout: Layout, configuration: FrozenConfiguration) -> Iterable[Problem]:
+    """A column of accounts and claimants' numbers needs one beside it that tells them apart."""
+    if not any(rule.subledger == "claimant" for rule in configuration.posting_rules):
+        return
+    mixed = {
+        column.name for column in layout.columns if frozenset(shown_paths(column.source)) >= _MIXED
+    }
+    tells = any(
+        _ACCOUNT_KIND in paths_of(column.source) and column.name not in mixed
+        for column in layout.columns
+    )
+    if mixed and not tells:
+        yield Problem(
+            ProblemCode.LAYOUT_INVALID,
+            "layout.columns",
+            f"The column {min(mixed)} shows accounts and claimants' numbers, and no other column"
+            " tells which (line.account_kind).",
+        )
 
 
 def _column_problems(layout: Layout, configuration: FrozenConfiguration) -> list[Problem]:

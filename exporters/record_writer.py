@@ -20,6 +20,7 @@ from exporters.source_value import value_of
 from exporters.voucher import JournalLine, Voucher
 
 _TEXT: Final = "line.text"
+_OF_SETTINGS: Final = ("settings.", "dimension_codes.")
 
 
 class LineField(NamedTuple):
@@ -53,6 +54,7 @@ class RecordWriter(ABC):
 
     def __init__(self, layout: Layout, sources: Sources) -> None:
         self._layout = layout
+        self._place = sources.place
         self.fields = self._compile(sources)
         self._of_lines = [field for field in self.fields if isinstance(field, LineField)]
         self.lines: range | None = None
@@ -74,6 +76,7 @@ class RecordWriter(ABC):
             ClaimUnusable: a cell cannot be written; the file is as if the voucher had never come.
         """
         altered: list[Alteration] = []
+        self._place.begin(voucher)
         try:
             data = self._records(voucher, altered)
         except (CellRefused, UnicodeEncodeError) as refusal:
@@ -81,6 +84,7 @@ class RecordWriter(ABC):
             if not problems:
                 raise AssertionError("A refused voucher has a problem.") from refusal
             raise ClaimUnusable(problems) from refusal
+        self._place.end(voucher)
         for alteration in altered:
             self._note(alteration, voucher)
         return data
@@ -100,7 +104,7 @@ class RecordWriter(ABC):
             for field in self.fields
             if isinstance(field, FixedField)
             and field.text
-            and all(path.startswith("settings.") for path in paths_of(field.column.source))
+            and all(path.startswith(_OF_SETTINGS) for path in paths_of(field.column.source))
         }
 
     @abstractmethod
@@ -185,5 +189,7 @@ def _line_problem(refusal: CellRefused, field: LineField, line: JournalLine) -> 
 
 
 def _path_to_blame(paths: tuple[str, ...], refusal: CellRefused) -> str:
-    """Find the free text where a character is at fault, or else the first."""
+    """Find the path that the refusal names, or the free text where a character is at fault."""
+    if refusal.path in paths:
+        return refusal.path
     return _TEXT if refusal.character and _TEXT in paths else paths[0]

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
+from exporters.file_place import FilePlace
 from exporters.run_context import RunContext
 from exporters.voucher import JournalLine, Voucher
 
@@ -25,6 +26,7 @@ class _RunSource(NamedTuple):
 
 
 # `line.place` counts the lines of the voucher from 1.
+# `line.account_kind` is `claimant` where the posting rule gives the claimant's number, or `ledger`.
 # `line.reference` is the claim number and the line number, which is 0 on the payable line.
 _LINE_SOURCES: Final[Mapping[str, _LineSource]] = {
     "voucher.number": _LineSource("integer", lambda voucher, _: voucher.number),
@@ -42,6 +44,10 @@ _LINE_SOURCES: Final[Mapping[str, _LineSource]] = {
     ),
     "line.expense_type": _LineSource("text", lambda _, line: line.expense_type),
     "line.account_code": _LineSource("text", lambda _, line: line.account_code),
+    "line.account_kind": _LineSource(
+        "text",
+        lambda _, line: "ledger" if line.subledger_number is None else "claimant",
+    ),
     "line.tax_code": _LineSource("text", lambda _, line: line.tax_code),
     "line.amount": _LineSource("amount", lambda _, line: line.amount),
     "line.text": _LineSource("text", lambda _, line: line.text),
@@ -56,7 +62,13 @@ _LINE_SOURCES: Final[Mapping[str, _LineSource]] = {
     "claimant.number": _LineSource("text", lambda _, line: line.claim.claimant.number),
 }
 
-LINE_PATHS: Final = tuple(_LINE_SOURCES)
+# Where a line stands in a file that is cut into parts: the writer keeps count.
+_FILE_SOURCES: Final[Mapping[str, Callable[[FilePlace], ValueOfLine]]] = {
+    "file.part": lambda place: lambda *_: place.part,
+    "file.place": lambda place: place.of,
+}
+
+LINE_PATHS: Final = (*_LINE_SOURCES, *_FILE_SOURCES)
 """The listed paths whose value a line decides; each has its field in `exporters.claim_field`."""
 
 _RUN_SOURCES: Final[Mapping[str, _RunSource]] = {
@@ -67,34 +79,37 @@ _RUN_SOURCES: Final[Mapping[str, _RunSource]] = {
 
 _SETTING: Final = re.compile(r"settings\.([a-z][a-z0-9_]*)")
 _DIMENSION_IN_ORDER: Final = re.compile(r"dimensions\.([1-9])")
+_DIMENSION_CODE: Final = re.compile(r"dimension_codes\.([1-9])")
 _DIMENSION_BY_NAME: Final = re.compile(r"line\.dimensions\.(\S+)")
+_NAMED: Final = (_SETTING, _DIMENSION_IN_ORDER, _DIMENSION_CODE, _DIMENSION_BY_NAME)
 
 
 def source_type(path: str) -> SourceType:
     """Tell what a path leads to.
 
     Besides the listed paths there are `settings.<name>`, `dimensions.<n>` (the nth name of the
-    setting `dimension_order`) and `line.dimensions.<name>`, all of them text.
+    setting `dimension_order`), `dimension_codes.<n>` (what the accounting system calls it, by the
+    setting `dimension_codes`) and `line.dimensions.<name>`, all of them text.
 
     Raises:
         ValueError: no such path.
     """
     if found := _LINE_SOURCES.get(path) or _RUN_SOURCES.get(path):
         return found.type
-    if any(
-        pattern.fullmatch(path) for pattern in (_SETTING, _DIMENSION_IN_ORDER, _DIMENSION_BY_NAME)
-    ):
+    if path in _FILE_SOURCES:
+        return "integer"
+    if any(pattern.fullmatch(path) for pattern in _NAMED):
         return "text"
-    known = ", ".join((*_LINE_SOURCES, *_RUN_SOURCES))
+    known = ", ".join((*LINE_PATHS, *_RUN_SOURCES))
     raise ValueError(
-        f"There is no source {path}; there are {known}, settings.<name>, dimensions.<1-9> and"
-        " line.dimensions.<name>.",
+        f"There is no source {path}; there are {known}, settings.<name>, dimensions.<1-9>,"
+        " dimension_codes.<1-9> and line.dimensions.<name>.",
     )
 
 
 def is_of_line(path: str) -> bool:
     """Tell whether lines differ in what a path leads to; dimensions go by their names."""
-    return path in _LINE_SOURCES or _DIMENSION_BY_NAME.fullmatch(path) is not None
+    return path in LINE_PATHS or _DIMENSION_BY_NAME.fullmatch(path) is not None
 
 
 class Sources:
@@ -105,10 +120,12 @@ class Sources:
         run: RunContext,
         settings: Mapping[str, object],
         dimension_order: tuple[str, ...],
+        place: FilePlace,
     ) -> None:
         self._run = run
         self._settings = settings
         self._dimension_order = dimension_order
+        self.place = place
 
     def resolve(self, path: str) -> Value | ValueOfLine:
         """Find what a known path leads to.
@@ -121,8 +138,12 @@ class Sources:
             return on_line.value
         if on_run := _RUN_SOURCES.get(path):
             return on_run.value(self._run)
+        if on_file := _FILE_SOURCES.get(path):
+            return on_file(self.place)
         if setting := _SETTING.fullmatch(path):
             return self._setting(setting[1])
+        if code := _DIMENSION_CODE.fullmatch(path):
+            return self._dimension_code(int(code[1]))
         by_name = _DIMENSION_BY_NAME.fullmatch(self.named(path))
         return _dimension(by_name[1]) if by_name else None
 
@@ -133,6 +154,14 @@ class Sources:
         if place >= len(self._dimension_order):
             return path
         return f"line.dimensions.{self._dimension_order[place]}"
+
+    def _dimension_code(self, place: int) -> str | None:
+        if place > len(self._dimension_order):
+            return None
+        name = self._dimension_order[place - 1]
+        codes = self._settings.get("dimension_codes")
+        found = codes.get(name, name) if isinstance(codes, Mapping) else name
+        return str(found)
 
     def _setting(self, name: str) -> str | None:
         value = self._settings.get(name)

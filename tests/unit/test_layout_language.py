@@ -13,6 +13,7 @@ from tests.unit.claim_factory import (
     claim_line,
     dynamics_document,
     one_line_claim,
+    posting_rules,
     render_claims,
 )
 
@@ -473,3 +474,127 @@ def test_a_credit_line_of_a_claim_is_on_the_other_side() -> None:
     )
 
     assert shown == ["", "30.00", "500.00"]
+
+
+SEGMENTS: Document = {
+    "kind": "concatenate",
+    "separator": "-",
+    "keep_places": True,
+    "parts": [path("line.account_code"), path("dimensions.1"), path("dimensions.2")],
+}
+
+
+def test_parts_can_keep_their_places() -> None:
+    assert cells(SEGMENTS) == ["7100-410-", "7130-410-", "2990--"]
+    nothing = {**SEGMENTS, "parts": [path("line.tax_code"), path("dimensions.2")]}
+    assert cells(nothing) == [""] * 3
+
+
+def test_a_part_that_would_move_the_others_leaves_the_claim_out() -> None:
+    own = {"name": "Egen", "source": SEGMENTS}
+    hostile = claim(dimensions={"department": "4-10"})
+    rendered = render_claims(dynamics_document(layout=layout(own)), hostile)
+
+    assert [(one.code, one.field) for one in rendered.left_out] == [
+        ("forbidden_character", "lines[1].dimensions.department")
+    ]
+    assert "'4-10'" in rendered.left_out[0].message
+
+
+def test_places_need_a_separator() -> None:
+    own = {"name": "Egen", "source": {**SEGMENTS, "separator": ""}}
+
+    assert "only with a separator" in reasons(layout(own))[0][1]
+
+
+KINDS: Document = {
+    "kind": "case",
+    "by": path("line.account_kind"),
+    "cases": {
+        "ledger": path("line.account_code"),
+        "claimant": path("line.subledger_number"),
+    },
+}
+
+
+def by_kind(ledger: Document, claimant: Document) -> Document:
+    return {**KINDS, "cases": {"ledger": ledger, "claimant": claimant}}
+
+
+def with_claimants(document: Document) -> Document:
+    return dynamics_document(layout=document, posting_rules=posting_rules(subledger="claimant"))
+
+
+def test_a_case_chooses_by_the_kind_of_account() -> None:
+    own = {"name": "Egen", "source": KINDS, "type": "code"}
+    kind = {
+        "name": "Type",
+        "source": by_kind({"kind": "empty"}, {"kind": "constant", "value": "Ansatt"}),
+        "type": "code",
+    }
+    rendered = render_claims(with_claimants(layout(own, kind, without="Konto")), claim())
+
+    assert [line.split(";")[:2] for line in rendered.data.decode().splitlines()] == [
+        ["7100", ""],
+        ["7130", ""],
+        ["10023", "Ansatt"],
+    ]
+
+
+def test_accounts_and_claimants_in_one_column_need_one_that_tells_them_apart() -> None:
+    own = {"name": "Egen", "source": KINDS, "type": "code"}
+    document = with_claimants(layout(own, without="Konto"))
+
+    (problem,) = configuration_problems(document)
+    assert problem.message == (
+        "The column Egen shows accounts and claimants' numbers, and no other column tells which"
+        " (line.account_kind)."
+    )
+    assert reasons(layout(own, without="Konto")) == [], "no rule gives a claimant's number"
+
+
+def test_a_text_without_a_case_leaves_the_claim_out() -> None:
+    source = {
+        "kind": "case",
+        "by": path("line.expense_type"),
+        "cases": {"toll": path("run.run_id")},
+    }
+    rendered = render_claims(
+        dynamics_document(layout=layout({"name": "Egen", "source": source})), claim()
+    )
+
+    assert [(one.code, one.field) for one in rendered.left_out] == [
+        ("not_in_table", "lines[1].expense_type")
+    ]
+
+
+def test_what_only_some_cases_show_is_not_shown() -> None:
+    number = path("claim.claim_number")
+    some = {
+        "kind": "case",
+        "by": path("voucher.kind"),
+        "cases": {"entry": number, "reversal": {"kind": "empty"}},
+    }
+    always = {**some, "cases": {"entry": number, "reversal": number}}
+
+    assert reasons(layout({"name": "Ref", "source": always}, without="Krav")) == []
+    assert [f for f, _ in reasons(layout({"name": "Ref", "source": some}, without="Krav"))] == [
+        "layout.columns"
+    ]
+
+
+def test_the_other_side_can_be_zero() -> None:
+    form = {"side": "debit", "other_side": "zero"}
+    shown = cells(path("line.amount"), type="amount", required=True, amount_form=form)
+
+    assert shown == ["530.00", "120.00", "0.00"]
+    both = {"name": "Sum", "source": path("line.amount"), "type": "amount"}
+    assert (
+        "no other side"
+        in reasons(layout({**both, "amount_form": {"other_side": "zero"}}, without="Belop"))[0][1]
+    )
+
+
+def test_a_dimension_has_the_accounting_systems_code() -> None:
+    assert cells(path("dimension_codes.1")) == ["department"] * 3
+    assert cells(path("dimension_codes.3")) == [""] * 3
