@@ -6,6 +6,7 @@ from cli.backfill_exports import backfill
 from cli.check_file import check_file
 from cli.confirm_exports import confirm
 from cli.erase_claimants import erase
+from cli.exchange_definition import exchange_definition
 from cli.hold_exports import hold, release
 from cli.layout_schema import layout_schema
 from cli.list_claims import list_claims
@@ -32,6 +33,7 @@ app.command()(backfill)
 app.command()(check_file)
 app.command()(confirm)
 app.command()(erase)
+app.command()(exchange_definition)
 app.command()(hold)
 app.command()(layout_schema)
 app.command()(list_claims)

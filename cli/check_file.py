@@ -41,7 +41,7 @@ def check_file(
     try:
         rules = file_rules(format_name, layout, settings)
     except ConfigurationInvalid as invalid:
-        _refuse(invalid)
+        refuse_configuration(invalid)
     findings = findings_of(file.read_bytes(), rules.layout, rules.fixed)
     shown = list(islice(findings, _MOST_FINDINGS))
     has_more = next(findings, None) is not None
@@ -58,15 +58,16 @@ def file_rules(format_name: str, layout: Path | None, settings: Path | None) -> 
     Raises:
         ConfigurationInvalid: with every problem of the format, the settings and the layout.
     """
-    own = _document(layout)
+    own = json_document(layout)
     if settings is not None:
-        return file_rules_of(format_name, own, _document(settings) or {})
+        return file_rules_of(format_name, own, json_document(settings) or {})
     if own is not None:
         return FileRules(Layout.from_document(own), {})
     return FileRules(shipped_layout_of(format_name), {})
 
 
-def _document(path: Path | None) -> Mapping[str, object] | None:
+def json_document(path: Path | None) -> Mapping[str, object] | None:
+    """Read a JSON object; a path to something else is a wrong command line."""
     if path is None:
         return None
     try:
@@ -78,7 +79,8 @@ def _document(path: Path | None) -> Mapping[str, object] | None:
     return document
 
 
-def _refuse(invalid: ConfigurationInvalid) -> NoReturn:
+def refuse_configuration(invalid: ConfigurationInvalid) -> NoReturn:
+    """Say every problem to standard error, and end."""
     for problem in invalid.problems:
         print(f"{problem.field}: {problem.message} ({problem.code})", file=sys.stderr)
     raise typer.Exit(ExitCode.NOT_SET_UP)

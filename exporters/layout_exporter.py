@@ -104,9 +104,13 @@ class LayoutExporter(AccountingExporter, Generic[SettingsT]):
 
     def render(self, voucher: Voucher) -> bytes:
         """Give the voucher's records, after the header if it is the first."""
+        self.refuse_unusable(voucher)
+        return self._writer.write(voucher)
+
+    def refuse_unusable(self, voucher: Voucher) -> None:
+        """Raise ClaimUnusable for what the master data or the target says against a voucher."""
         if self._own_problems(voucher):
             raise ClaimUnusable(self.check(voucher))
-        return self._writer.write(voucher)
 
     def finish(self) -> bytes:
         """Give what closes the file; nothing for a delimited one."""

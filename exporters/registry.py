@@ -8,7 +8,12 @@ from uuid import UUID
 
 from exporters.accounting_exporter import AccountingExporter
 from exporters.configuration import FrozenConfiguration
-from exporters.dynamics import DynamicsExporter
+from exporters.dynamics import (
+    DynamicsExporter,
+    DynamicsFinanceExporter,
+    DynamicsJsonExporter,
+)
+from exporters.exchange_definition import exchange_definition
 from exporters.layout import Layout
 from exporters.layout_exporter import FileRules, LayoutExporter
 from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
@@ -19,7 +24,14 @@ ENTRY_POINT_GROUP: Final = "accounting_exporters"
 
 BUILT_IN: Final[Mapping[str, type[AccountingExporter]]] = {
     exporter.format: exporter
-    for exporter in (XledgerExporter, XledgerGl02Exporter, XledgerJsonExporter, DynamicsExporter)
+    for exporter in (
+        XledgerExporter,
+        XledgerGl02Exporter,
+        XledgerJsonExporter,
+        DynamicsExporter,
+        DynamicsJsonExporter,
+        DynamicsFinanceExporter,
+    )
 }
 
 # Stands in for a run when a configuration is checked without one.
@@ -97,6 +109,29 @@ def file_rules_of(
     Raises:
         ConfigurationInvalid: with every problem of settings and layout.
     """
+    return _exporter_of(format_name, layout, settings).file_rules
+
+
+def exchange_definition_of(
+    format_name: str, layout: Mapping[str, object] | None, settings: Mapping[str, object]
+) -> str:
+    """Write Business Central's definition of the files that these settings and this layout make.
+
+    Raises:
+        ConfigurationInvalid: with every problem of settings and layout, and with what is in the
+            layout that a definition cannot say.
+    """
+    exporter = _exporter_of(format_name, layout, settings)
+    if not isinstance(exporter, DynamicsExporter):
+        raise _unknown(f"No data exchange definition imports the format {format_name}.")
+    rules = exporter.file_rules
+    code = exporter.settings.exchange_definition_code
+    return exchange_definition(rules.layout, rules.fixed, code)
+
+
+def _exporter_of(
+    format_name: str, layout: Mapping[str, object] | None, settings: Mapping[str, object]
+) -> LayoutExporter[Any]:
     document = {
         "target": _with_layout(format_name).target,
         "format": format_name,
@@ -108,7 +143,7 @@ def file_rules_of(
     exporter = exporter_for(FrozenConfiguration.from_document(document), _SAMPLE_RUN)
     if not isinstance(exporter, LayoutExporter):
         raise _without_layout(format_name)
-    return exporter.file_rules
+    return exporter
 
 
 def _with_layout(format_name: str) -> type[LayoutExporter[Any]]:

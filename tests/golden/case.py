@@ -15,6 +15,7 @@ from exporters.run_renderer import RunContext, RunRenderer
 
 FOLDER: Final = Path(__file__).parent
 VERSIONS_FILE: Final = FOLDER / "renderer_versions.json"
+EXPECTED_JSON: Final = ".expected.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Case:
     def expected_file(self) -> Path:
         """Where the expected bytes are."""
         format_name = self.content["configuration"]["format"]
-        return self.path.with_suffix(f".{exporter_type(format_name).file_extension}")
+        extension = exporter_type(format_name).file_extension
+        # A JSON file would be the case itself.
+        return self.path.with_suffix(EXPECTED_JSON if extension == "json" else f".{extension}")
 
     @property
     def content(self) -> dict[str, Any]:
@@ -63,4 +66,5 @@ class Case:
 
 def cases() -> list[Case]:
     """List every case, in a fixed order."""
-    return [Case(path) for path in sorted(FOLDER.glob("*/*.json"))]
+    paths = sorted(FOLDER.glob("*/*.json"))
+    return [Case(path) for path in paths if not path.name.endswith(EXPECTED_JSON)]

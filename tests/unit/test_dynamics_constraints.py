@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 from exporters.registry import configuration_problems
-from tests.golden.case import FOLDER
+from exporters.run_renderer import MembersOutOfOrderError
+from tests.golden.case import cases
 from tests.unit.claim_factory import (
     Document,
     claim,
@@ -23,6 +24,7 @@ from tests.unit.claim_factory import (
     render,
     render_claims,
 )
+from tests.unit.identity_numbers import SYNTHETIC
 
 Record = dict[str, str]
 
@@ -60,7 +62,11 @@ def _generated() -> bytes:
 
 FILES = {
     "generated": _generated(),
-    **{path.stem: path.read_bytes() for path in sorted((FOLDER / "dynamics").glob("*.csv"))},
+    **{
+        case.name: case.expected_file.read_bytes()
+        for case in cases()
+        if case.content["configuration"]["format"] == "dynamics_bc_csv"
+    },
 }
 
 DATA = pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
@@ -186,12 +192,64 @@ def test_f09_dates_are_real_and_iso(data: bytes) -> None:
             date.fromisoformat(record[name])
 
 
+def test_f07_members_in_another_order_are_refused() -> None:
+    """The order of claims is the run's: a page that comes twice or too early is refused."""
+    with pytest.raises(MembersOutOfOrderError):
+        render(dynamics_document(), [members(claim(1), claim(2))[::-1]])
+
+
 def test_f10_an_empty_run_gives_no_file() -> None:
     """Without claims there is not even a header, and the count says why."""
     rendered = render(dynamics_document(), [[]])
 
     assert rendered.data == b""
     assert rendered.renderer.summary().claim_count == 0
+
+
+def test_f11_each_claim_of_the_run_is_in_the_file_once() -> None:
+    """Every line has a reference of its own, and the claims are the members."""
+    rendered = render_claims(dynamics_document(), claim(1), claim(2), one_line_claim(3))
+
+    references = [record["ExternalDocumentNo"] for record in records(rendered.data)]
+    assert len(references) == len(set(references))
+    assert {reference.rpartition("-")[0] for reference in references} == {
+        "2026-0001",
+        "2026-0002",
+        "2026-0003",
+    }
+    with pytest.raises(MembersOutOfOrderError):
+        render(dynamics_document(), [[member(claim(1)), member(claim(1))]])
+
+
+def test_f12_what_the_run_tells_can_be_counted_in_the_file() -> None:
+    """Layout and version, rows, vouchers, debit and credit are those of the file."""
+    rendered = render_claims(
+        dynamics_document(), claim(1), claim(2), one_line_claim(3, total="-1.00")
+    )
+    amounts = [Decimal(record["Amount"]) for record in records(rendered.data)]
+    summary, groups = rendered.renderer.summary(), rendered.renderer.breakdown().groups()
+
+    assert summary.line_count == len(amounts)
+    assert summary.voucher_count == len(vouchers(rendered.data))
+    assert sum(group.debit for group in groups) == sum(a for a in amounts if a > 0)
+    assert sum(group.credit for group in groups) == -sum(a for a in amounts if a < 0)
+    layout = rendered.renderer.layout
+    assert (layout["name"], layout["version"]) == ("dynamics_bc_csv", 2)
+
+
+@pytest.mark.parametrize("field", ["description", "purpose", "name"])
+def test_f13_no_identity_number_leaves_the_house(field: str) -> None:
+    """A claim that holds one in any text is left out by that field."""
+    text = f"Følge av {SYNTHETIC}"
+    document = {
+        "description": one_line_claim(description=text),
+        "purpose": claim(purpose=text),
+        "name": claim(claimant={"name": text, "number": "7"}),
+    }[field]
+    rendered = render_claims(dynamics_document(), document)
+
+    assert rendered.codes == ["national_identity_number"]
+    assert SYNTHETIC.encode() not in rendered.data
 
 
 @DATA
@@ -262,6 +320,17 @@ def test_v06_unmapped_and_unknown_codes_are_left_out(
     rendered = render_claims(dynamics_document(settings=settings), document)
 
     assert [(entry.code, entry.field) for entry in rendered.left_out] == [(code, field)]
+
+
+def test_v07_nothing_is_posted_in_a_closed_period() -> None:
+    """A claim of a closed period is left out, or posted on the first open day if the setting says so."""
+    closed = {"closed_until": "2026-10-05"}
+    assert render_claims(dynamics_document(settings=closed), claim()).codes == ["period_closed"]
+
+    moved = dynamics_document(settings={**closed, "closed_period": "move"})
+    assert {record["PostingDate"] for record in records(render_claims(moved, claim()).data)} == {
+        "2026-10-06",
+    }
 
 
 def test_v08_only_kroner_are_exported() -> None:
