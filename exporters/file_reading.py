@@ -196,14 +196,14 @@ class _JsonColumns:
 
     def _place(self, entry: object, above: str, last: int) -> int:
         """Find the next place whose fixed texts the entry has; incomplete ones were left away."""
-        places = {
-            key.entry[-1]
+        fixed = [
+            (key.entry[-1], name)
             for name, key in self.names.items()
-            if key.entry and name.startswith(f"{above}[")
-        }
-        for place in sorted(place for place in places if isinstance(place, int) and place > last):
+            if key.entry and name in self._fixed and name.startswith(f"{above}[")
+        ]
+        for place in sorted({place for place, _ in fixed if isinstance(place, int)}):
             told = dict(self.flat(entry, f"{above}[{place}]"))
-            within = (name for name in self._fixed if name.startswith(f"{above}[{place}]"))
-            if all(told.get(name) == self._fixed[name] for name in within):
+            names = [name for other, name in fixed if other == place]
+            if place > last and all(told.get(name) == self._fixed[name] for name in names):
                 return place
         return last + 1

@@ -172,6 +172,41 @@ def test_json_is_checked_by_the_same_columns() -> None:
     assert (3, "trRegNumber", "voucher_split") in findings(two, configuration)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (b"530.00,0.00", b"0.00,0.00", "one_side"),
+        (b"530.00,0.00", b"530.00,1.00", "one_side"),
+        (b"530.00,0.00", b"530.00,", "required"),
+        (b"530.00,0.00", b"-530.00,0.00", "amount"),
+        (b"530.00,0.00", b"0.00,530.00", "voucher_unbalanced"),
+        (b"Utlegg,Utlegg", b"Annet,Utlegg", "constant"),
+        (b"U7-1,1,", b"U7-1,x,", "integer"),
+    ],
+)
+def test_a_line_is_a_debit_or_a_credit(old: bytes, new: bytes, expected: str) -> None:
+    configuration = dynamics_document(format="dynamics_fo_csv", settings={"journal_name": "Utlegg"})
+    data = render_claims(configuration, claim(1), claim(2)).data
+
+    assert findings(data, configuration) == []
+    assert expected in {rule for _, _, rule in findings(data.replace(old, new, 1), configuration)}
+
+
+def test_dimensions_in_a_list_are_checked() -> None:
+    configuration = dynamics_document(
+        format="dynamics_bc_json", settings={"dimension_codes": {"department": "AVDELING"}}
+    )
+    data = render_claims(configuration, claim(1), claim(2)).data
+
+    assert findings(data, configuration) == []
+    assert findings(data.replace(b'"AVDELING"', b'"avdeling"', 1), configuration) == [
+        (1, "dimensions[1].code", "constant")
+    ]
+    assert findings(data.replace(b',"valueCode":"410"', b"", 1), configuration) == [
+        (1, "dimensions[1].valueCode", "required")
+    ]
+
+
 def test_the_command_says_line_column_and_rule(tmp_path: Path) -> None:
     broken = tmp_path / "broken.csv"
     broken.write_bytes(replaced(b"530.00", b"530,00"))
