@@ -32,10 +32,6 @@ FILES = {
         "\n",
     ),
     "dynamics": (dynamics_document(), "\r\n"),
-    "finance": (
-        dynamics_document(format="dynamics_fo_csv", settings={"journal_name": "Utlegg"}),
-        "\r\n",
-    ),
     "dynamics without a header": (dynamics_document(settings={"header": "none"}), "\r\n"),
 }
 EVERY_FILE = pytest.mark.parametrize(("configuration", "line_end"), FILES.values(), ids=FILES)
