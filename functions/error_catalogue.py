@@ -38,6 +38,11 @@ _REOPEN = Sentence(
     en="Open the run again to see where it stands now.",
 )
 
+_SET_UP_CONNECTION = Sentence(
+    nb="En administrator må rette oppsettet av forbindelsen til regnskapssystemet.",
+    en="An administrator must correct the set-up of the connection to the accounting system.",
+)
+
 CATALOGUE: dict[str, Entry] = {
     # Who asks
     "not_authenticated": Entry(
@@ -908,6 +913,152 @@ CATALOGUE: dict[str, Entry] = {
         500,
         Sentence(nb="Noe gikk galt hos oss.", en="Something went wrong on our side."),
         _ASK_SUPPORT,
+    ),
+    # The connection to the accounting system
+    "delivery_unknown": Entry(
+        422,
+        Sentence(
+            nb="Det finnes ingen slik forbindelse til et regnskapssystem.",
+            en="There is no such connection to an accounting system.",
+        ),
+        _SET_UP_CONNECTION,
+        "delivery",
+    ),
+    "delivery_setting_invalid": Entry(
+        422,
+        Sentence(
+            nb="En innstilling for forbindelsen til regnskapssystemet mangler eller er feil.",
+            en="A setting of the connection to the accounting system is missing or wrong.",
+        ),
+        _SET_UP_CONNECTION,
+    ),
+    "delivery_secret_missing": Entry(
+        422,
+        Sentence(
+            nb="Hemmeligheten som innstillingen viser til, er ikke lagt inn for organisasjonen.",
+            en="The secret that the setting refers to is not in place for the organisation.",
+        ),
+        Sentence(
+            nb="Be dem som drifter løsningen, om å legge inn hemmeligheten.",
+            en="Ask those who run this service to put the secret in place.",
+        ),
+        "client_secret_ref",
+    ),
+    "delivery_sign_in_refused": Entry(
+        422,
+        Sentence(
+            nb="Regnskapssystemet godtar ikke innloggingen: leietaker, program eller hemmelighet.",
+            en="The accounting system does not accept the login: tenant, application or secret.",
+        ),
+        _SET_UP_CONNECTION,
+    ),
+    "delivery_not_permitted": Entry(
+        422,
+        Sentence(
+            nb="Programmet er logget inn, men mangler rettigheter i regnskapssystemet.",
+            en="The application is logged in but lacks rights in the accounting system.",
+        ),
+        Sentence(
+            nb="Den som forvalter regnskapssystemet, må gi programmet rettighetene.",
+            en="Whoever administers the accounting system must give the application its rights.",
+        ),
+    ),
+    "delivery_environment_not_found": Entry(
+        422,
+        Sentence(
+            nb="Regnskapssystemet har ikke dette miljøet, eller det er ikke klart.",
+            en="The accounting system has no such environment, or it is not ready.",
+        ),
+        _SET_UP_CONNECTION,
+        "environment",
+    ),
+    "delivery_environment_mixed_up": Entry(
+        422,
+        Sentence(
+            nb="Oppsettet sier testmiljø og miljøet er i drift, eller omvendt.",
+            en="The set-up says sandbox and the environment is in production, or the reverse.",
+        ),
+        _SET_UP_CONNECTION,
+        "environment_kind",
+    ),
+    "delivery_company_not_found": Entry(
+        422,
+        Sentence(
+            nb="Selskapet finnes ikke i regnskapssystemet, eller programmet ser det ikke.",
+            en="The company is not in the accounting system, or the application cannot see it.",
+        ),
+        _SET_UP_CONNECTION,
+        "company",
+    ),
+    "delivery_template_not_found": Entry(
+        422,
+        Sentence(
+            nb="Kladdemalen finnes ikke i regnskapssystemet, eller den har ingen kladd.",
+            en="The journal template is not in the accounting system, or has no journal.",
+        ),
+        _SET_UP_CONNECTION,
+        "journal_template",
+    ),
+    "delivery_container_invalid": Entry(
+        422,
+        Sentence(nb="Kladden kan ikke ha dette navnet.", en="The journal cannot have this name."),
+        _ASK_SUPPORT,
+        "container",
+    ),
+    "delivery_container_balances": Entry(
+        422,
+        Sentence(
+            nb="Kladden har en motkonto, så hver linje ville blitt ført to ganger.",
+            en="The journal has a balancing account, so every line would be entered twice.",
+        ),
+        Sentence(
+            nb="Regnskapsføreren må fjerne motkontoen fra kladdemalen.",
+            en="The accountant must remove the balancing account from the journal template.",
+        ),
+        "journal_template",
+    ),
+    "delivery_container_has_foreign_lines": Entry(
+        409,
+        Sentence(
+            nb="Noen andre har ført linjer i kladden som er vår alene. Ingenting er endret.",
+            en="Somebody else entered lines in the journal that is ours alone. Nothing changed.",
+        ),
+        Sentence(
+            nb="Regnskapsføreren må flytte linjene til en annen kladd.",
+            en="The accountant must move the lines to another journal.",
+        ),
+        "container",
+    ),
+    "delivery_link_elsewhere": Entry(
+        422,
+        Sentence(
+            nb="Regnskapssystemet viste videre til en fremmed adresse. Den ble ikke fulgt.",
+            en="The accounting system pointed to a foreign address. It was not followed.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "delivery_refused": Entry(
+        422,
+        Sentence(
+            nb="Regnskapssystemet avviste forespørselen.",
+            en="The accounting system refused the request.",
+        ),
+        _ASK_SUPPORT,
+    ),
+    "delivery_unavailable": Entry(
+        503,
+        Sentence(
+            nb="Regnskapssystemet svarer ikke nå.",
+            en="The accounting system does not answer at the moment.",
+        ),
+        _REPEAT,
+    ),
+    "delivery_throttled": Entry(
+        503,
+        Sentence(
+            nb="Regnskapssystemet ber oss vente.", en="The accounting system asks us to wait."
+        ),
+        _REPEAT,
     ),
 }
 

@@ -5,8 +5,10 @@ EngineError
 │   ├── InvalidRequest    the request itself, by field
 │   ├── StaleToken        somebody else continues this run
 │   ├── SetUpRefused      no run began: the organisation's configuration makes no file
-│   └── RunFailed         the run ended without a file and its claims are free again
+│   ├── RunFailed         the run ended without a file and its claims are free again
+│   └── DeliveryRefused   the accounting system, or the set-up of its connection, said no
 ├── Unavailable           database or storage; asking again later is right
+│   └── DeliveryUnavailable   the accounting system
 └── Defect                ours to mend
 """
 
@@ -128,6 +130,34 @@ class Unavailable(EngineError):  # noqa: N818  # a state that callers handle
         """`passes_soon`: worth repeating within seconds. A time-out is not: it would add load."""
         super().__init__(code, run_id=run_id, retry_after=retry_after, cause=cause)
         self.passes_soon = passes_soon
+
+
+class DeliveryRefused(Refused):
+    """The accounting system, or the set-up of the connection to it, says no and will say no again.
+
+    `field` is the setting that somebody must correct. `remote_code`, `remote_message` and
+    `correlation_id` are the accounting system's own, the message in its language and without
+    secrets.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        field: str | None = None,
+        remote_code: str | None = None,
+        remote_message: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        super().__init__(code, cause=remote_code)
+        self.field = field
+        self.remote_code = remote_code
+        self.remote_message = remote_message
+        self.correlation_id = correlation_id
+
+
+class DeliveryUnavailable(Unavailable):
+    """The accounting system did not answer, or asks for patience; `retry_after` is its own wish."""
 
 
 class Defect(EngineError):  # noqa: N818  # a state that callers handle
