@@ -50,5 +50,9 @@ class TokenCache:
         if held is not None and held.value == value:
             del self._tokens[key]
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._tokens.clear()
+
 
 TOKENS: Final = TokenCache()
