@@ -6,11 +6,13 @@ repeated only when they were certainly not carried out; when the answer was lost
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -91,6 +93,7 @@ class BusinessCentralConnection:
         # No trust_env: settings.py is what reads the environment. No redirects: a token goes to
         # the address it is meant for and nowhere else.
         self._http = httpx.AsyncClient(
+            verify=_certificates(),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(settings.read_seconds, connect=settings.connect_seconds),
@@ -252,6 +255,12 @@ class BusinessCentralConnection:
         )
         reply = _reply(await self._until_answered(request, None))
         return _access_token(reply)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Once per process: reading them takes longer than a request."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _access_token(reply: Reply) -> AccessToken:

@@ -215,6 +215,8 @@ class BusinessCentralDouble:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: the second would wait for the first's receipt.
+    disable_nagle_algorithm = True
     double: ClassVar[BusinessCentralDouble]
 
     def _serve(self) -> None:

@@ -83,7 +83,7 @@ def context(double: BusinessCentralDouble) -> DeliveryContext:
 
 @asynccontextmanager
 async def attempt(
-    double: BusinessCentralDouble, container: str | None = None, **settings: object
+    double: BusinessCentralDouble, container: str | None = None, /, **settings: object
 ) -> AsyncIterator[BusinessCentralDelivery]:
     """A delivery with quick settings, its container open if one is named."""
     told = double.settings(SECRET_REFERENCE, **{**QUICK, **settings})

@@ -23,6 +23,7 @@ class SignIn:
     lifetime: float = 3600
     permitted: bool = True
     issued: list[str] = field(default_factory=list)
+    refused: int = 0
     _expiry: dict[str, float] = field(default_factory=dict)
 
     def answer(self, tenant_id: str, content_type: str, body: str) -> tuple[int, dict[str, Any]]:
@@ -61,6 +62,7 @@ class SignIn:
         """Raise unless a token is good."""
         token = authorization.removeprefix("Bearer ")
         if time.monotonic() >= self._expiry.get(token, 0):
+            self.refused += 1
             message = f"The server has rejected the client credentials. {authorization}"
             raise Refusal(401, "Authentication_InvalidCredentials", message)
         if not self.permitted:

@@ -3,12 +3,13 @@
 import asyncio
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import structlog
@@ -85,15 +86,16 @@ async def test_p02_one_token_of_the_exact_scope_serves_all_attempts(
 
 async def test_p02_a_token_is_renewed_before_it_expires(double: BusinessCentralDouble) -> None:
     """No call is made with a token that ran out: the double never had to refuse one."""
-    double.login.lifetime = 0.5
+    double.login.lifetime = 2
 
     async with attempt(double, "R7T1") as delivery:
-        for number in range(1, 4):
-            await asyncio.sleep(0.45)
+        for number in (1, 2):
+            await asyncio.sleep(1.7)
             (result,) = await delivery.send([voucher(number)])
             assert result.outcome is ACCEPTED
 
-    assert len(double.login.issued) == 4
+    assert len(double.login.issued) == 3
+    assert double.login.refused == 0
 
 
 async def test_p02_a_revoked_token_is_renewed_once(double: BusinessCentralDouble) -> None:
@@ -575,56 +577,78 @@ async def test_clearing_that_cannot_be_known_says_so(double: BusinessCentralDoub
 # P13
 
 
-@pytest.mark.parametrize(("status", "method"), [(429, "POST"), (429, "GET"), (503, "GET")])
+def pauses_in(logs: Sequence[Mapping[str, Any]]) -> list[float]:
+    """How long the client meant to wait, which a busy machine does not change."""
+    return [log["wait_for"] for log in logs if log["event"] == "stamina.retry_scheduled"]
+
+
+def pauses_before(double: BusinessCentralDouble, part: str) -> list[float]:
+    """How long the service was left alone."""
+    arrivals = [request.at for request in double.requests(part)]
+    return [later - earlier for earlier, later in pairwise(arrivals)]
+
+
+COMPANIES = "GET /v2.0/hlf.example/Sandbox/api/v2.0/companies"
+
+
+@pytest.mark.parametrize(
+    ("status", "part"), [(429, BATCH), (429, COMPANIES), (503, COMPANIES), (502, COMPANIES)]
+)
 async def test_p13_without_retry_after_pauses_grow_with_jitter_up_to_a_cap(
-    double: BusinessCentralDouble, status: int, method: str
+    double: BusinessCentralDouble, status: int, part: str
 ) -> None:
     """Nothing is lost meanwhile."""
-    part = BATCH if method == "POST" else "GET /v2.0/hlf.example/Sandbox/api/v2.0/companies"
     double.misbehave(Fault("status", part, times=5, status=status))
 
-    settings = {"first_pause_seconds": 0.05, "longest_pause_seconds": 0.2}
-    (result,) = await send(double, [voucher()], **settings)
+    with structlog.testing.capture_logs() as logs:
+        (result,) = await send(
+            double, [voucher()], first_pause_seconds=0.05, longest_pause_seconds=0.2
+        )
 
     assert result.outcome is ACCEPTED
-    arrivals = [request.at for request in double.requests(part)][:6]
-    pauses = [later - earlier for earlier, later in pairwise(arrivals)]
-    assert 0.05 <= pauses[0] < pauses[-1] < 0.4
+    pauses = pauses_in(logs)
+    assert len(pauses) == 5
+    assert 0.05 <= pauses[0] <= 0.1 <= pauses[1] <= 0.15
+    assert pauses[2:] == [0.2] * 3
+    assert pauses_before(double, part)[4] >= 0.2
 
 
 async def test_p13_pauses_differ_by_chance(double: BusinessCentralDouble) -> None:
     """Workers that were turned away together do not come back together."""
-    pauses = []
-    async with attempt(
-        double, "R7T1", first_pause_seconds=0.1, longest_pause_seconds=1
-    ) as delivery:
-        for number in range(1, 9):
-            double.misbehave(Fault("status", BATCH, status=429))
-            await delivery.send([voucher(number)])
-            first, second = [request.at for request in double.requests(BATCH)][-2:]
-            pauses.append(second - first)
+    with structlog.testing.capture_logs() as logs:
+        async with attempt(
+            double, "R7T1", first_pause_seconds=0.1, longest_pause_seconds=1
+        ) as delivery:
+            for number in range(1, 9):
+                double.misbehave(Fault("status", BATCH, status=429))
+                await delivery.send([voucher(number)])
 
-    assert max(pauses) - min(pauses) > 0.015
+    assert len(set(pauses_in(logs))) > 1
 
 
 @pytest.mark.parametrize(
-    ("status", "method"), [(429, "POST"), (429, "GET"), (502, "GET"), (503, "GET")]
+    ("status", "part"), [(429, BATCH), (429, COMPANIES), (502, COMPANIES), (503, COMPANIES)]
 )
 @pytest.mark.parametrize("form", ["seconds", "date"])
 async def test_p13_retry_after_is_obeyed(
-    double: BusinessCentralDouble, status: int, method: str, form: str
+    double: BusinessCentralDouble, status: int, part: str, form: str
 ) -> None:
     """In seconds and as a date, for reads and for what was certainly not done."""
     at = datetime.now(UTC) + timedelta(seconds=2)
     wish = "1" if form == "seconds" else format_datetime(at, usegmt=True)
-    part = BATCH if method == "POST" else "GET /v2.0/hlf.example/Sandbox/api/v2.0/companies"
     double.misbehave(Fault("status", part, status=status, headers={"Retry-After": wish}))
 
-    (result,) = await send(double, [voucher()], patience_seconds=10)
+    with structlog.testing.capture_logs() as logs:
+        (result,) = await send(double, [voucher()], patience_seconds=30)
 
     assert result.outcome is ACCEPTED
-    first, second = [request.at for request in double.requests(part)][:2]
-    assert 0.9 <= second - first < 2.5
+    (pause,) = pauses_in(logs)
+    if form == "seconds":
+        assert pause == 1
+        assert pauses_before(double, part)[0] >= 1
+    else:
+        assert pause <= 2
+        assert datetime.now(UTC) >= at.replace(microsecond=0)
 
 
 async def test_p13_a_longer_wish_than_our_patience_is_passed_on(
@@ -749,7 +773,7 @@ async def test_p15_no_more_requests_are_under_way_than_allowed(
     double: BusinessCentralDouble, most: int
 ) -> None:
     """One unless more is set."""
-    double.misbehave(Fault("slow", BATCH, times=99, seconds=0.05))
+    double.misbehave(Fault("slow", BATCH, times=99, seconds=0.2))
     settings = {} if most == 1 else {"max_in_flight": most}
 
     results = await send(
@@ -1019,10 +1043,11 @@ async def test_p22_a_service_that_does_not_answer_ends_in_time(
 ) -> None:
     """A read is given up; a write is unknown."""
     async with attempt(double, "R7T1", read_seconds=0.2, patience_seconds=0.3) as delivery:
-        double.misbehave(Fault("slow", BATCH, seconds=1), Fault("slow", "GET", times=9, seconds=1))
-        before = asyncio.get_running_loop().time()
-        (result,) = await delivery.send([voucher()])
-        assert asyncio.get_running_loop().time() - before < 2
+        double.misbehave(
+            Fault("slow", BATCH, seconds=30), Fault("slow", "GET", times=9, seconds=30)
+        )
+        async with asyncio.timeout(10):
+            (result,) = await delivery.send([voucher()])
 
     assert (result.outcome, result.code) == (UNKNOWN, DeliveryCode.REPLY_LOST)
 
