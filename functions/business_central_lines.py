@@ -120,7 +120,7 @@ def plan_of(
             PlannedLine(
                 place,
                 body := _body(voucher, record, place),
-                _dimensions(record, place, settings),
+                _dimensions(record, place),
                 body["accountType"] in settings.listed_account_types,
             )
             for place, record in enumerate(voucher.records, 1)
@@ -139,10 +139,6 @@ def _check_whole(voucher: DeliveryVoucher, settings: BusinessCentralSettings) ->
         raise _Unfit(DeliveryCode.RECORD_INVALID, "records")
     if set(voucher.debit_totals) != {settings.currency}:
         raise _Unfit(DeliveryCode.CURRENCY_NOT_DELIVERED, "debit_totals")
-    numbers = [record.external_number.upper() for record in voucher.records]
-    for place, number in enumerate(numbers, 1):
-        if number in numbers[: place - 1]:
-            raise _Unfit(DeliveryCode.RECORD_INVALID, _path(place, "externalDocumentNumber"))
 
 
 def _body(voucher: DeliveryVoucher, record: DeliveryRecord, place: int) -> dict[str, str | Decimal]:
@@ -184,20 +180,13 @@ def _width(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _dimensions(
-    record: DeliveryRecord, place: int, settings: BusinessCentralSettings
-) -> dict[str, str]:
-    found = {}
-    for name, value in record.dimensions.items():
-        if name not in settings.dimension_codes:
-            raise _Unfit(DeliveryCode.DIMENSION_NOT_CONFIGURED, _path(place, f"dimensions.{name}"))
-        code = settings.dimension_codes[name]
-        if code is None:
-            continue
-        if not value.strip() or _width(value) > _LONGEST_NUMBER or _CONTROL.search(value):
-            raise _Unfit(DeliveryCode.RECORD_INVALID, _path(place, f"dimensions.{name}"))
-        found[code] = value
-    return found
+def _dimensions(record: DeliveryRecord, place: int) -> dict[str, str]:
+    for code, value in record.dimensions.items():
+        for text in (code, value):
+            is_wide = _width(text) > _LONGEST_NUMBER
+            if not text.strip() or is_wide or _CONTROL.search(text):
+                raise _Unfit(DeliveryCode.RECORD_INVALID, _path(place, f"dimensions.{code}"))
+    return dict(record.dimensions)
 
 
 def _check_sums(voucher: DeliveryVoucher, settings: BusinessCentralSettings) -> None:

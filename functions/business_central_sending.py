@@ -6,6 +6,7 @@ seen then is unknown, and nothing more is sent into this journal.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -237,11 +238,11 @@ class Sending:
 
 def is_all_there(plan: VoucherPlan, listed: Iterable[Mapping[str, Any]]) -> bool:
     """Whether the journal shows exactly the lines that it should; others of it may be hidden."""
-    found = [LineKey.of(line) for line in listed]
-    may_be = [line.key for line in plan.lines]
-    must_be = [line.key for line in plan.listed]
-    return all(found.count(key) == 1 for key in must_be) and all(
-        key in may_be and found.count(key) == 1 for key in found
+    found = Counter(LineKey.of(line) for line in listed)
+    return (
+        Counter(line.key for line in plan.listed)
+        <= found
+        <= Counter(line.key for line in plan.lines)
     )
 
 
@@ -255,8 +256,11 @@ def _ids(plan: VoucherPlan, reply: BatchReply) -> dict[int, str]:
 
 
 def _ids_by_key(plan: VoucherPlan, listed: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    ids = {LineKey.of(line): str(line["id"]) for line in listed}
-    return {line.place: ids[line.key] for line in plan.lines if line.key in ids}
+    ids: dict[LineKey, list[str]] = {}
+    for line in listed:
+        ids.setdefault(LineKey.of(line), []).append(str(line["id"]))
+    # Of equal lines each has one; which one makes no difference.
+    return {line.place: ids[line.key].pop() for line in plan.lines if ids.get(line.key)}
 
 
 def _lacks(plan: VoucherPlan, ids: Mapping[int, str]) -> bool:

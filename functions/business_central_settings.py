@@ -41,7 +41,6 @@ def _origin(value: str) -> str:
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
-Code = Annotated[str, Field(min_length=1, max_length=20, pattern=r"^\S(?:.*\S)?$")]
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_REQUEST)]
 
 
@@ -54,8 +53,7 @@ class BusinessCentralSettings(BaseModel):
     reached from a set-up meant for a sandbox, nor the other way round. `check_environment` off
     trusts the settings, for installations that do not tell.
 
-    `dimension_codes` gives our dimensions their codes in Business Central, null for those that it
-    is not to get. `listed_account_types` are those whose journal lines the API lists: only they
+    `listed_account_types` are those whose journal lines the API lists: only they
     prove that a voucher has arrived when a reply was lost.
 
     `resend_after_503`: a 503 means that nothing was done. Microsoft's words allow it, and nobody
@@ -75,7 +73,6 @@ class BusinessCentralSettings(BaseModel):
     company: Annotated[str, Field(min_length=1, max_length=100)]
     journal_template: Annotated[str, Field(min_length=1, max_length=10)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "NOK"
-    dimension_codes: Mapping[str, Code | None] = Field(default_factory=dict)
     listed_account_types: frozenset[AccountType] = frozenset({"G/L Account", "Bank Account"})
 
     api_url: Origin = "https://api.businesscentral.dynamics.com"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,7 +22,7 @@ def json_text(value: object) -> str:
         return "{" + ",".join(members) + "}"
     if isinstance(value, str | int | bool | None):
         return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Sequence):
+    if isinstance(value, list | tuple):
         return "[" + ",".join(json_text(held) for held in value) + "]"
     raise TypeError(f"{type(value).__name__} does not travel")
 

@@ -55,13 +55,6 @@ _SENTENCES: Final[dict[DeliveryCode, tuple[Sentence, Sentence]]] = {
             en="The claim must be exported to a file, or approved anew in the ledger's currency.",
         ),
     ),
-    DeliveryCode.DIMENSION_NOT_CONFIGURED: (
-        Sentence(
-            nb="Dimensjonen har ingen kode i oppsettet av forbindelsen.",
-            en="The dimension has no code in the set-up of the connection.",
-        ),
-        _ADMIN,
-    ),
     DeliveryCode.NOT_SENT: (
         Sentence(
             nb="Bilaget ble ikke sendt, fordi et tidligere stanset forsøket.",

@@ -38,8 +38,8 @@ _DIGEST: Final = 8
 class DeliveryRecord:
     """One line of a voucher as the target's API names it, without the voucher's own fields.
 
-    `external_number` finds the line in the target again, so no two lines of a run share one.
-    `dimensions` are by our names; the target's codes for them are a setting.
+    `external_number` finds the line in the target again. `dimensions` are values by the target's
+    codes of the dimensions.
     """
 
     external_number: str
@@ -79,7 +79,6 @@ class DeliveryCode(StrEnum):
     VOUCHER_TOO_LARGE = "voucher_too_large"
     RECORD_INVALID = "record_invalid"
     CURRENCY_NOT_DELIVERED = "currency_not_delivered"
-    DIMENSION_NOT_CONFIGURED = "dimension_not_configured"
     NOT_SENT = "not_sent"
     # the target's answer
     VALUE_UNKNOWN = "value_unknown"

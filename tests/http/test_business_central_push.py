@@ -14,9 +14,15 @@ from typing import Any
 import pytest
 import structlog
 
+from exporters.claim import Claim
+from exporters.configuration import FrozenConfiguration
+from exporters.dynamics import DynamicsJsonExporter
+from exporters.posting_rules import PostingRules
+from functions.business_central_records import delivery_voucher
 from functions.business_central_token import TOKENS
 from functions.errors import DeliveryRefused, DeliveryUnavailable
-from functions.voucher_delivery import DeliveryCode, Outcome
+from functions.voucher_delivery import DeliveryCode, DeliveryVoucher, Outcome
+from tests.business_central.books import Account
 from tests.business_central.double import BusinessCentralDouble
 from tests.business_central.fault import Fault, FaultKind
 from tests.business_central.sending import (
@@ -25,6 +31,14 @@ from tests.business_central.sending import (
     send,
     settle,
     voucher,
+)
+from tests.unit.claim_factory import (
+    RUN,
+    Document,
+    claim,
+    dynamics_document,
+    member,
+    posting_rules,
 )
 
 EMPLOYEE = ("Employee", "1007")
@@ -863,8 +877,7 @@ async def test_p18_what_was_posted_meanwhile_verifies_in_the_ledger(
 
 # P19
 
-DIMENSIONS = {"dimension_codes": {"department": "AVDELING", "project": "PROSJEKT", "member": None}}
-OSLO = {"department": "OSLO", "project": "P204"}
+OSLO = {"AVDELING": "OSLO", "PROSJEKT": "P204"}
 
 
 def dimensions_of(double: BusinessCentralDouble) -> set[tuple[str, str]]:
@@ -876,8 +889,8 @@ def dimensions_of(double: BusinessCentralDouble) -> set[tuple[str, str]]:
 
 
 async def test_p19_dimensions_are_set_after_the_lines(double: BusinessCentralDouble) -> None:
-    """Each expense line gets them; the dimension that is not to be sent is not."""
-    (result,) = await send(double, [voucher(dimensions={**OSLO, "member": "17"})], **DIMENSIONS)
+    """Each expense line gets its own."""
+    (result,) = await send(double, [voucher(dimensions=OSLO)])
 
     assert result.outcome is ACCEPTED
     assert dimensions_of(double) == {("AVDELING", "OSLO"), ("PROSJEKT", "P204")}
@@ -890,7 +903,7 @@ async def test_p19_an_account_s_default_is_corrected_with_its_version(
     """The default came first, so the value is changed, under If-Match."""
     double.books.accounts["G/L Account", "7140"].default_dimensions = {"AVDELING": "BERGEN"}
 
-    (result,) = await send(double, [voucher(dimensions=OSLO)], **DIMENSIONS)
+    (result,) = await send(double, [voucher(dimensions=OSLO)])
 
     assert result.outcome is ACCEPTED
     assert dimensions_of(double) == {("AVDELING", "OSLO"), ("PROSJEKT", "P204")}
@@ -906,7 +919,7 @@ async def test_p19_a_default_that_is_right_already_is_left_alone(
     """It is read, not written."""
     double.books.accounts["G/L Account", "7140"].default_dimensions = {"AVDELING": "OSLO"}
 
-    (result,) = await send(double, [voucher(dimensions=OSLO)], **DIMENSIONS)
+    (result,) = await send(double, [voucher(dimensions=OSLO)])
 
     assert result.outcome is ACCEPTED
     assert double.requests("PATCH") == []
@@ -922,7 +935,7 @@ async def test_p19_a_version_that_changed_meanwhile_is_read_again(
         Fault("status", "PATCH", status=412),
     )
 
-    (result,) = await send(double, [voucher(dimensions=OSLO)], **DIMENSIONS)
+    (result,) = await send(double, [voucher(dimensions=OSLO)])
 
     assert result.outcome is ACCEPTED
     assert dimensions_of(double) == {("AVDELING", "OSLO"), ("PROSJEKT", "P204")}
@@ -932,9 +945,9 @@ async def test_p19_a_dimension_that_is_refused_fails_the_voucher_and_removes_its
     double: BusinessCentralDouble,
 ) -> None:
     """A voucher without its department is not the voucher that was meant; the next one goes on."""
-    bad = voucher(1, dimensions={"department": "ATLANTIS"})
+    bad = voucher(1, dimensions={"AVDELING": "ATLANTIS"})
 
-    results = await send(double, [bad, voucher(2, dimensions=OSLO)], **DIMENSIONS)
+    results = await send(double, [bad, voucher(2, dimensions=OSLO)])
 
     assert [result.outcome for result in results] == [FAILED, ACCEPTED]
     assert (results[0].code, results[0].field) == (
@@ -950,23 +963,40 @@ async def test_p19_a_refused_dimension_beside_a_hidden_line_is_unknown(
     double: BusinessCentralDouble,
 ) -> None:
     """The employee's line cannot be taken out one by one; the reason is told all the same."""
-    bad = voucher(1, payable=EMPLOYEE, dimensions={"department": "ATLANTIS"})
+    bad = voucher(1, payable=EMPLOYEE, dimensions={"AVDELING": "ATLANTIS"})
 
-    (result,) = await send(double, [bad], **DIMENSIONS)
+    (result,) = await send(double, [bad])
 
     assert (result.outcome, result.code) == (UNKNOWN, DeliveryCode.DIMENSION_REFUSED)
     assert accounts(double) == ["1007"]
 
 
-async def test_p19_a_dimension_without_a_code_is_never_sent(double: BusinessCentralDouble) -> None:
+@pytest.mark.parametrize("dimensions", [{"AVDELING": " "}, {"AVDELING": "x" * 21}, {"": "OSLO"}])
+async def test_p19_a_dimension_that_cannot_be_right_is_never_sent(
+    double: BusinessCentralDouble, dimensions: dict[str, str]
+) -> None:
     """Nothing is written, and the field names the dimension."""
-    (result,) = await send(double, [voucher(dimensions={"fund": "A"})], **DIMENSIONS)
+    (result,) = await send(double, [voucher(dimensions=dimensions)])
 
-    assert (result.code, result.field) == (
-        DeliveryCode.DIMENSION_NOT_CONFIGURED,
-        "records[1].dimensions.fund",
-    )
+    assert result.code == DeliveryCode.RECORD_INVALID
+    assert result.field == f"records[1].dimensions.{next(iter(dimensions))}"
     assert double.requests(BATCH) == []
+
+
+async def test_equal_lines_of_a_voucher_are_told_apart(double: BusinessCentralDouble) -> None:
+    """A third party's records may repeat an external number: each line still counts once."""
+    whole = voucher(1, ["100.00"] * 3)
+    first, *_, last = whole.records
+    same = replace(whole, records=(first, first, first, last))
+
+    async with attempt(double, "R7T1") as delivery:
+        double.misbehave(Fault("cut_reply", BATCH))
+        (sent,) = await delivery.send([same])
+        double.books.delete_line(double.lines("R7T1")[1]["id"])
+        (verified,) = await delivery.verify([same])
+
+    assert (sent.outcome, len(set(sent.remote_ids))) == (ACCEPTED, 4)
+    assert verified.outcome is UNKNOWN
 
 
 async def test_p19_dimensions_survive_lost_replies(double: BusinessCentralDouble) -> None:
@@ -976,7 +1006,7 @@ async def test_p19_dimensions_survive_lost_replies(double: BusinessCentralDouble
         Fault("cut_reply", "/dimensionSetLines", times=2),
     )
 
-    (result,) = await send(double, [voucher(dimensions=OSLO)], **DIMENSIONS)
+    (result,) = await send(double, [voucher(dimensions=OSLO)])
 
     assert result.outcome is ACCEPTED
     assert [len(held) for held in double.books.dimension_sets.values()] == [2, 2, 0]
@@ -988,9 +1018,7 @@ async def test_p19_dimensions_that_never_get_through_leave_no_voucher_accepted(
     """The lines are there and the dimensions are not: it is taken back."""
     double.misbehave(Fault("status", BATCH, times=999, after=1, status=429))
 
-    results = await send(
-        double, [voucher(1, dimensions=OSLO), voucher(2)], **DIMENSIONS, patience_seconds=0.2
-    )
+    results = await send(double, [voucher(1, dimensions=OSLO), voucher(2)], patience_seconds=0.2)
 
     assert results[0].outcome is FAILED
     assert results[0].is_retryable
@@ -1165,3 +1193,46 @@ async def test_a_container_that_no_journal_can_be_is_refused(
     with pytest.raises(DeliveryRefused, match="delivery_container_invalid"):
         async with attempt(double, container):
             pass
+
+
+# From the claim to the journal
+
+
+def exported(*documents: Document) -> DeliveryVoucher:
+    """One voucher of claims, as posting rules and exporter make it."""
+    configuration = FrozenConfiguration.from_document(
+        dynamics_document(
+            format="dynamics_bc_json",
+            settings={"dimension_codes": {"department": "AVDELING"}},
+            posting_rules=posting_rules(subledger="claimant"),
+        )
+    )
+    exporter = DynamicsJsonExporter(configuration, RUN)
+    rules = PostingRules(configuration.posting_rules, exporter.settings, RUN)
+    parts = []
+    for place, document in enumerate(documents, 1):
+        one = member(document, place, voucher_number=1001)
+        part = rules.voucher(one, Claim.from_document(document))
+        parts.append((part, exporter.records(part)))
+    return delivery_voucher(parts)
+
+
+async def test_what_the_exporter_makes_of_claims_is_taken(double: BusinessCentralDouble) -> None:
+    """Two claims in one voucher: their lines, their dimensions, a line for each claimant."""
+    double.books.accounts["G/L Account", "7130"] = Account("Bom")
+    double.books.accounts["Employee", "10023"] = Account("Åse Ødegård", "Employee")
+    double.books.dimensions["AVDELING"] = {"OSLO", "410"}
+    one = exported(claim(1, dimensions={"department": "oslo"}), claim(2))
+
+    async with attempt(double, "R7T1") as delivery:
+        (sent,) = await delivery.send([one])
+        (verified,) = await delivery.verify([one])
+
+    assert (sent.outcome, verified.outcome) == (ACCEPTED, ACCEPTED)
+    assert sorted(row["externalDocumentNumber"] for row in double.lines("R7T1")) == [
+        f"2026-000{claim}-{line}" for claim in (1, 2) for line in (0, 1, 2)
+    ]
+    assert dimensions_of(double) == {("AVDELING", "OSLO"), ("AVDELING", "410")}
+    assert [str(claim_id)[-1] for claim_id in one.claim_ids] == ["1", "2"]
+    assert one.debit_totals == {"NOK": Decimal("1300.00")}
+    assert double.post("R7T1") == 6

@@ -62,6 +62,7 @@ FLOORS = [
         "delivery_sentences",
         "business_central_fault",
         "business_central_lines",
+        "business_central_records",
     },
     {"export_engine", "business_central_connection"},
     {"outcome_answer", "export_sweep", "business_central_journal", "business_central_batch"},
