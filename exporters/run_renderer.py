@@ -1,6 +1,6 @@
 """From the members of a run to the bytes of its file."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -62,11 +62,20 @@ class RunRenderer:
     out and reported, whatever the policy `on_problem` says; with `refuse_run` it is the caller
     who gives up the run.
 
+    `observe` is given each voucher that got into the file, in the file's order.
+
     Raises:
         ConfigurationInvalid: with every problem of settings, posting rules and layout.
     """
 
-    def __init__(self, configuration: FrozenConfiguration, run: RunContext) -> None:
+    def __init__(
+        self,
+        configuration: FrozenConfiguration,
+        run: RunContext,
+        *,
+        observe: Callable[[Voucher], None] | None = None,
+    ) -> None:
+        self._observe = observe
         self._exporter = exporter_for(configuration, run)
         self._posting_rules = PostingRules(
             configuration.posting_rules,
@@ -96,6 +105,11 @@ class RunRenderer:
     def file_extension(self) -> str:
         """The end of the file's name, without a period."""
         return self._exporter.file_extension
+
+    @property
+    def shown_dimensions(self) -> tuple[str, ...]:
+        """The dimensions that stand in the file, by name."""
+        return self._exporter.shown_dimensions
 
     @property
     def layout(self) -> dict[str, object]:
@@ -207,6 +221,8 @@ class RunRenderer:
         amount = claim.total if voucher.kind == "entry" else -claim.total
         self._totals[claim.currency] = total + amount
         self._breakdown.add(voucher)
+        if self._observe is not None:
+            self._observe(voucher)
 
 
 def _claim_of(member: Member) -> Claim:

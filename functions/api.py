@@ -21,6 +21,7 @@ from functions.problem import problem_response
 from functions.services import Services
 from functions.show_claim_status import show_claim_status
 from functions.show_export_run import show_export_run
+from functions.show_verification_sheet import show_verification_sheet
 from functions.sweep_exports import sweep_exports
 from functions.trigger_export import trigger_export
 from functions.void_export import void_export
@@ -39,6 +40,7 @@ APP_ENDPOINTS: Final[dict[str, Endpoint]] = {
     "confirm_export": Endpoint("POST", confirm_export),
     "void_export": Endpoint("POST", void_export),
     "export_run": Endpoint("GET", show_export_run),
+    "verification_sheet": Endpoint("POST", show_verification_sheet),
     "export_history": Endpoint("GET", list_export_runs),
     "claim_status": Endpoint("GET", show_claim_status),
     "claim_runs": Endpoint("GET", list_claim_runs),

@@ -442,6 +442,25 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _REOPEN,
     ),
+    "run_has_no_file": Entry(
+        409,
+        Sentence(
+            nb="Denne kjøringen har ingen fil å kontrollere.",
+            en="This run has no file to verify.",
+        ),
+        _REOPEN,
+    ),
+    "sheet_not_reproducible": Entry(
+        409,
+        Sentence(
+            nb="Kontrollarket kan ikke lages: filen ble laget av en annen versjon av programmet.",
+            en="The sheet cannot be made: the file was made by another version of the program.",
+        ),
+        Sentence(
+            nb="Bruk summene i kjøringen og selve filen. Filen gjelder uendret.",
+            en="Use the totals of the run and the file itself. The file stands as it is.",
+        ),
+    ),
     "run_not_backfilled": Entry(
         409,
         Sentence(

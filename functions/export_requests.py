@@ -170,6 +170,13 @@ class VoidExportRequest(_Request):
     imported: Annotated[bool, Field(strict=True)] = False
 
 
+class VerificationSheetRequest(_Request):
+    """The run whose file is to be verified; without `language` the service's own is taken."""
+
+    run_id: UUID
+    language: Literal["nb", "en"] | None = None
+
+
 def parsed(model: type[Asked], values: Mapping[str, object]) -> Asked:
     """Raises InvalidRequest naming every field that is wrong."""
     try:

@@ -145,6 +145,13 @@ class Breakdown(Told):
     cut: bool
 
 
+class RunDocument(ExportFile):
+    """What lies beside a file: its verification sheet in one language, or its manifest."""
+
+    kind: str
+    created_at: datetime
+
+
 class ExportRunDetails(Told):
     """A run with what happened to it and which claims it had to leave out.
 
@@ -157,6 +164,7 @@ class ExportRunDetails(Told):
     left_out: tuple[LeftOutClaim, ...]
     left_out_causes: tuple[LeftOutCause, ...] = ()
     breakdown: Breakdown | None = None
+    documents: tuple[RunDocument, ...] = ()
     configuration: Mapping[str, JsonValue] | None = None
 
 

@@ -1,6 +1,7 @@
 """What nobody asks about: runs of dead workers are finished, claims of failing runs let go.
 
-In the time that is left the books are reconciled, each organisation's once a day.
+In the time that is left files get the documents that belong beside them, and the books are
+reconciled, each organisation's once a day.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Final
 from structlog.contextvars import bound_contextvars
 
 from functions.errors import EngineError, RunFailed, StaleToken
+from functions.export_documents import ExportDocuments
 from functions.export_engine import Completed, ExportEngine
 from functions.export_guard import Busy, ExportGuard, NothingToResume, StalledRun
 from functions.export_reconciliation import ExportReconciliation
@@ -25,6 +27,7 @@ _MOST_RUNS: Final = 200
 _NOT_NOW: Final = {"run_locked": "busy", "organization_held": "held"}
 # While one run waits for the database or the storage, others are rendered.
 _AT_ONCE: Final = 4
+_DOCUMENTS_SHARE: Final = 0.5
 
 
 @dataclass
@@ -38,6 +41,8 @@ class SweepReport:
 
     found: int
     outcomes: Counter[str] = field(default_factory=Counter)
+    # made, refused (rendering again does not give the file), stopped.
+    documents: Counter[str] = field(default_factory=Counter)
     # green, red, unfinished (the next sweep goes on), stopped.
     reconciliations: Counter[str] = field(default_factory=Counter)
 
@@ -49,11 +54,13 @@ class ExportSweep:
         self,
         guard: ExportGuard,
         engine: ExportEngine,
+        documents: ExportDocuments,
         reconciliation: ExportReconciliation,
         settings: Settings,
     ) -> None:
         self._guard = guard
         self._engine = engine
+        self._documents = documents
         self._reconciliation = reconciliation
         self._seconds = settings.export_sweep_seconds
 
@@ -68,8 +75,11 @@ class ExportSweep:
         side_by_side = asyncio.Semaphore(_AT_ONCE)
         outcomes = await asyncio.gather(*(self._outcome(run, end, side_by_side) for run in stalled))
         await self._settle_claim_changes(end)
+        # At most half of what is left: the books are to be reconciled also while files wait.
+        now = time.monotonic()
+        documents = await self._documents.work_until(now + (end - now) * _DOCUMENTS_SHARE)
         reconciliations = await self._reconciliation.work_until(end)
-        return SweepReport(len(stalled), Counter(outcomes), reconciliations)
+        return SweepReport(len(stalled), Counter(outcomes), documents, reconciliations)
 
     async def _outcome(self, run: StalledRun, end: float, side_by_side: asyncio.Semaphore) -> str:
         async with side_by_side:

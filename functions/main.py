@@ -42,6 +42,12 @@ async def export_run(request: Request) -> Response:
 
 
 @aio.http
+async def verification_sheet(request: Request) -> Response:
+    """POST: the accountant's sheet beside a file, and its manifest."""
+    return await answer("verification_sheet", request, SERVICES)
+
+
+@aio.http
 async def export_history(request: Request) -> Response:
     """GET: the runs of an organisation."""
     return await answer("export_history", request, SERVICES)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from functions.export_documents import ExportDocuments
 from functions.export_engine import ExportEngine
 from functions.export_guard import ExportGuard
 from functions.export_reconciliation import ExportReconciliation
@@ -22,6 +23,7 @@ class Services:
     storage: ExportStorage
     engine: ExportEngine
     reconciliation: ExportReconciliation
+    documents: ExportDocuments
     sweep: ExportSweep
 
     @classmethod
@@ -32,8 +34,9 @@ class Services:
         guard = ExportGuard(connection)
         engine = ExportEngine(guard, storage, settings)
         reconciliation = ExportReconciliation(connection, storage, settings)
-        sweep = ExportSweep(guard, engine, reconciliation, settings)
-        return cls(settings, connection, storage, engine, reconciliation, sweep)
+        documents = ExportDocuments(connection, storage, settings)
+        sweep = ExportSweep(guard, engine, documents, reconciliation, settings)
+        return cls(settings, connection, storage, engine, reconciliation, documents, sweep)
 
     def runs_as_user(self, token: str) -> ExportRunRepository:
         """What this user may see, as the database judges."""

@@ -1,7 +1,7 @@
 """What a process must know before it serves: read once, complete, or the process does not start."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     # After this a sweep begins no other run. With one attempt more it stays below the platform's
     # time-out.
     export_sweep_seconds: Seconds = 20
+
+    # Of the verification sheets that the sweep makes, and of those asked for without a language.
+    export_sheet_language: Literal["nb", "en"] = "nb"
 
     @model_validator(mode="after")
     def _renewed_within_an_attempt(self) -> Self:

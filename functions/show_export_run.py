@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from functions.caller import language_of, user_token
+from functions.document_answer import document_json
 from functions.export_requests import ExportRunRequest, parsed_query
 from functions.export_run import ExportRun
 from functions.left_out_answer import causes_json, left_out_json
@@ -28,6 +29,7 @@ async def show_export_run(request: Request, services: Services) -> JSONResponse:
         "left_out": left_out_json(details.left_out, language),
         "left_out_causes": causes_json(details.left_out_causes, language),
         "breakdown": details.breakdown.model_dump(mode="json") if details.breakdown else None,
+        "documents": [document_json(document) for document in details.documents],
         "configuration": details.configuration,
         "download": await _download(details.run, token, services),
     }

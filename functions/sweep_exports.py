@@ -12,6 +12,7 @@ async def sweep_exports(_: Request, services: Services) -> JSONResponse:
     content = {
         "found": report.found,
         "outcomes": dict(report.outcomes),
+        "documents": dict(report.documents),
         "reconciliations": dict(report.reconciliations),
     }
     return JSONResponse(content, headers={"Cache-Control": "no-store"})

@@ -2662,6 +2662,26 @@ $$;
 
 COMMENT ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) IS 'What was frozen of a claim, as the list of changed claims compares it with the claim of now: without the day of approval, and without the texts that were erased since.';
 
+CREATE FUNCTION export_engine.documents_of(p_run_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'kind', d.kind, 'path', d.path, 'name', d.name, 'sha256', d.sha256, 'size', d.size,
+        'content_type', d.content_type, 'created_at', d.created_at
+      )
+      order by d.kind
+    ),
+    '[]'
+  )
+  from public.export_run_documents as d
+  where d.run_id = p_run_id;
+$$;
+
+COMMENT ON FUNCTION export_engine.documents_of(p_run_id uuid) IS 'The documents of a run that the caller may see.';
+
 CREATE FUNCTION export_engine.doubled_numbers(p_organization_id uuid, p_numbers bigint[]) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -3265,6 +3285,39 @@ CREATE FUNCTION export_engine.freeze_configuration(p_target public.export_target
 $$;
 
 COMMENT ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) IS 'Everything that decides the bytes of a file except the claims: frozen into a run when it is created. The renderer version is that of the worker who began; the run itself records the one that rendered the stored bytes.';
+
+CREATE FUNCTION export_engine.get_export_document_source(p_run_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.run_with_file(p_run_id);
+begin
+  return jsonb_build_object(
+    'run', export_engine.run_json(v_run),
+    'configuration', v_run.configuration,
+    'organization_name', (select o.name from public.organizations as o where o.id = v_run.organization_id),
+    'reverses_run_number', (select r.run_number from public.export_runs as r where r.id = v_run.reverses_run_id),
+    'completed_at', to_char(v_run.completed_at at time zone v_run.time_zone, 'YYYY-MM-DD HH24:MI:SS'),
+    'completed_at_utc', to_char(v_run.completed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    'documents', export_engine.documents_of(v_run.id)
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.get_export_document_source(p_run_id uuid) IS 'What the documents of a run are made from, but for its members. Definer, because the worker need not be allowed to read tables.';
+
+CREATE FUNCTION export_engine.give_up_due_documents(p_run_id uuid, p_problem_code text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+  update public.export_documents_due set problem_code = p_problem_code where run_id = p_run_id;
+  return jsonb_build_object('recorded', found);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.give_up_due_documents(p_run_id uuid, p_problem_code text) IS 'Writes down why the sweep need not try again. Definer, because no API role may write the table.';
 
 CREATE FUNCTION export_engine.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3870,18 +3923,36 @@ $$;
 
 COMMENT ON FUNCTION export_engine.keep_counter_growing() IS 'Trigger: a counter is never lowered, moved or deleted, nor raised by hand so far that the numbers run out.';
 
+CREATE FUNCTION export_engine.keep_document_law() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if export_engine.is_writing() and not exists (select from public.export_runs as r where r.id = old.run_id) then
+    return old;
+  end if;
+  perform export_engine.refuse(403, 'history_is_protected', 'The documents of a completed run are kept as long as the run.');
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.keep_document_law() IS 'Trigger: the row of a document goes with its run, and never before. Also for the owner.';
+
 CREATE FUNCTION export_engine.keep_export_files() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 begin
-  if exists (select from public.export_runs as r where r.file_path = old.name and r.completed_at is not null)
+  if (
+    exists (select from public.export_runs as r where r.file_path = old.name and r.completed_at is not null)
+    or exists (select from public.export_run_documents as d where d.path = old.name)
+  )
     and (
       tg_op = 'DELETE'
       or (new.name, new.bucket_id, new.version) is distinct from (old.name, old.bucket_id, old.version)
     ) then
     perform export_engine.refuse(
-      403, 'history_is_protected', 'The file of a completed run is kept as it is.', 'Void the run if the file is wrong.'
+      403, 'history_is_protected', 'The file of a completed run, and what lies beside it, is kept as it is.', 'Void the run if the file is wrong.'
     );
   end if;
   if tg_op = 'DELETE' then
@@ -4582,10 +4653,19 @@ CREATE FUNCTION export_engine.may_read_object(p_name text) RETURNS boolean
       and r.organization_id in (
         select export_engine.organizations_of_caller(array['coordinator', 'accountant', 'admin'])
       )
+  )
+  or exists (
+    select
+    from public.export_run_documents as d
+    where
+      d.path = p_name
+      and d.organization_id in (
+        select export_engine.organizations_of_caller(array['coordinator', 'accountant', 'admin'])
+      )
   );
 $$;
 
-COMMENT ON FUNCTION export_engine.may_read_object(p_name text) IS 'True when the object is the file of a completed run of the caller''s organisation, so that an orphan is never mistaken for a file. Definer, because the storage server asks it as the user.';
+COMMENT ON FUNCTION export_engine.may_read_object(p_name text) IS 'True when the object is the file of a completed run of the caller''s organisation, or a recorded document beside it, so that an orphan is never mistaken for either. Definer, because the storage server asks it as the user.';
 
 CREATE FUNCTION export_engine.member_has_role(p_organization_id uuid, p_user_id uuid, p_roles text[]) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -4985,6 +5065,19 @@ $$;
 
 COMMENT ON FUNCTION export_engine.note_claims_of_lines(p_claim_ids uuid[]) IS 'Notes the approved ones of the claims whose lines were touched.';
 
+CREATE FUNCTION export_engine.note_due_documents() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  insert into public.export_documents_due (run_id, organization_id) values (new.id, new.organization_id)
+  on conflict do nothing;
+  return null;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.note_due_documents() IS 'Trigger: a run that is completed with a file of ours wants its sheet. One small row, and no round trip of the export.';
+
 CREATE FUNCTION export_engine.note_progress(p_before public.export_runs, p_after public.export_runs, p_position integer) RETURNS public.export_runs
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5196,6 +5289,64 @@ CREATE FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, 
 $$;
 
 COMMENT ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) IS 'The latest parked run that holds claims of a scope; null if none.';
+
+CREATE FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.run_with_file(p_run_id);
+begin
+  return (
+    with page as materialized (
+      select m.position, m.claim_id, m.kind, m.generation, m.voucher_number, m.document
+      from public.export_run_claims as m
+      where
+        m.run_id = v_run.id
+        and m.position > p_after_position
+        -- What a void or a refused voucher let go since is in the file all the same.
+        and (m.outcome in ('included', 'refused') or (m.outcome = 'released' and m.released_at > v_run.completed_at))
+      order by m.position
+      limit export_engine.page_size()
+    )
+    select jsonb_build_object(
+      'claims', coalesce(jsonb_agg(to_jsonb(p) order by p.position), '[]'),
+      'last_page', count(*) < export_engine.page_size()
+    )
+    from page as p
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) IS 'A page of the members that are in a completed run''s file, as they were frozen, whatever became of them since. Definer, because the worker need not be allowed to read tables.';
+
+CREATE FUNCTION export_engine.read_left_out_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.run_with_file(p_run_id);
+begin
+  return (
+    with page as materialized (
+      select
+        m.position, m.claim_id, m.document ->> 'claim_number' as claim_number, m.reason_code as code, m.reason_field as field,
+        m.reason_message as message, m.amount::text as amount, m.currency
+      from public.export_run_claims as m
+      where m.run_id = v_run.id and m.position > p_after_position and m.outcome = 'left_out'
+      order by m.position
+      limit export_engine.page_size()
+    )
+    select jsonb_build_object(
+      'claims', coalesce(jsonb_agg(to_jsonb(p) order by p.position), '[]'),
+      'last_page', count(*) < export_engine.page_size()
+    )
+    from page as p
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.read_left_out_members(p_run_id uuid, p_after_position integer) IS 'A page of the members that a completed run left out of its file. Definer, because the worker need not be allowed to read tables.';
 
 CREATE FUNCTION export_engine.reconcile_claims_page(p_row public.export_reconciliations) RETURNS public.export_reconciliations
     LANGUAGE plpgsql STABLE
@@ -5461,6 +5612,7 @@ begin
       end
     where
       not exists (select from public.export_runs as r where r.file_path = p.name and r.completed_at is not null)
+      and not exists (select from public.export_run_documents as d where d.path = p.name)
       -- Stored, and about to be named.
       and coalesce(run.status not in ('pending', 'processing', 'parked', 'in_doubt'), true)
   )
@@ -5846,6 +5998,33 @@ CREATE FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event 
 $$;
 
 COMMENT ON FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) IS 'Adds an event by the caller, under a name that is known already.';
+
+CREATE FUNCTION export_engine.record_export_documents(p_run_id uuid, p_documents jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.run_with_file(p_run_id);
+  v_document jsonb;
+begin
+  for v_document in select d.value from jsonb_array_elements(p_documents) as d (value)
+  loop
+    perform export_engine.check_stored_file(v_run, v_document);
+  end loop;
+  perform export_engine.open_for_writing();
+  -- Two who make the same at once both find what the first one recorded.
+  insert into public.export_run_documents (run_id, kind, organization_id, path, name, sha256, size, content_type)
+  select v_run.id, d.kind, v_run.organization_id, d.path, d.name, d.sha256, d.size, d.content_type
+  from jsonb_to_recordset(p_documents) as d (kind text, path text, name text, sha256 text, size bigint, content_type text)
+  order by d.kind
+  on conflict (run_id, kind) do nothing;
+  perform export_engine.close_for_writing();
+  delete from public.export_documents_due where run_id = v_run.id;
+  return jsonb_build_object('documents', export_engine.documents_of(v_run.id));
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.record_export_documents(p_run_id uuid, p_documents jsonb) IS 'Records documents that lie in the bucket; said again, or by another who was slower, it changes nothing. Definer, because no API role may write the table.';
 
 CREATE FUNCTION export_engine.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -6737,6 +6916,34 @@ $$;
 
 COMMENT ON FUNCTION export_engine.run_json(p_run public.export_runs) IS 'A run as every function answers it: the one JSON form, without the key and the frozen configuration.';
 
+CREATE FUNCTION export_engine.run_with_file(p_run_id uuid) RETURNS public.export_runs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  if v_run.id is null then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  if v_run.origin = 'manual' then
+    perform export_engine.refuse(
+      409, 'run_is_manual', 'This run was exported by hand: the engine has no vouchers of it.', 'Look at the list that it was recorded from.'
+    );
+  end if;
+  if v_run.completed_at is null then
+    perform export_engine.refuse(
+      409, 'run_has_no_file', format('Run %s is %s: there is no file to verify.', v_run.run_number, v_run.status),
+      'Wait until the run is completed.'
+    );
+  end if;
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.run_with_file(p_run_id uuid) IS 'A run whose file the engine made: completed, or voided since. Any other is refused, with the reason.';
+
 CREATE FUNCTION export_engine.run_with_key(p_organization_id uuid, p_idempotency_key text) RETURNS public.export_runs
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -7056,6 +7263,34 @@ CREATE FUNCTION export_engine.still_left_out(p_organization_id uuid, p_approved_
 $$;
 
 COMMENT ON FUNCTION export_engine.still_left_out(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone) IS 'The claims of a period that the last run that tried them left out, with the reasons (the first 1,000).';
+
+CREATE FUNCTION export_engine.take_due_documents(p_limit integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_runs jsonb;
+begin
+  with taken as (
+    update public.export_documents_due as d
+    set tries = d.tries + 1, due_at = clock_timestamp() + interval '10 minutes' * (d.tries + 1)
+    where d.run_id in (
+      select x.run_id
+      from public.export_documents_due as x
+      where x.problem_code is null and x.tries < 5 and x.due_at <= clock_timestamp()
+      order by x.due_at
+      limit least(p_limit, 100)
+      for update skip locked
+    )
+    returning d.run_id, d.organization_id
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('run_id', t.run_id, 'organization_id', t.organization_id)), '[]') into v_runs
+  from taken as t;
+  return jsonb_build_object('runs', v_runs);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.take_due_documents(p_limit integer) IS 'Runs that want their documents, each for one sweep at a time. Definer, because no API role may write the table.';
 
 CREATE FUNCTION export_engine.take_numbers(p_organization_id uuid, p_name text, p_count integer) RETURNS bigint
     LANGUAGE sql
@@ -7848,6 +8083,15 @@ $$;
 
 COMMENT ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) IS 'For staff: each claim''s state (eligible, not_approved, reserved, exported, held, left_out), its run, file, voucher, lines of the file and reason, whether it was backfilled, what changed since it was frozen, and its last ten memberships. Unknown and foreign ids are unknown alike.';
 
+CREATE FUNCTION public.get_export_document_source(p_run_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.get_export_document_source(p_run_id);
+$$;
+
+COMMENT ON FUNCTION public.get_export_document_source(p_run_id uuid) IS 'Service: run, frozen configuration and recorded documents of a run with a file.';
+
 CREATE FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer DEFAULT 50, p_offset integer DEFAULT NULL::integer, p_include_deleted boolean DEFAULT false, p_statuses text[] DEFAULT NULL::text[], p_target text DEFAULT NULL::text, p_trigger text DEFAULT NULL::text, p_triggered_by uuid DEFAULT NULL::uuid, p_period_from date DEFAULT NULL::date, p_period_to date DEFAULT NULL::date, p_cursor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -7965,6 +8209,7 @@ begin
       when v_run.left_out_count > 0 then export_engine.left_out_causes(v_run.id) else '[]'::jsonb
     end,
     'breakdown', v_run.breakdown,
+    'documents', export_engine.documents_of(v_run.id),
     'configuration', case
       when export_engine.caller_has_role(v_run.organization_id, array['accountant', 'admin'])
         then v_run.configuration || jsonb_build_object('used_layout', v_run.layout)
@@ -7974,6 +8219,15 @@ end;
 $$;
 
 COMMENT ON FUNCTION public.get_export_run(p_run_id uuid) IS 'One run with its events in order, its left-out claims (the first 1,000) and their causes, and what its file books per account and dimensions; to accountants and admins also the frozen configuration and the whole layout that was used. Users see the runs of their organisations.';
+
+CREATE FUNCTION public.give_up_due_documents(p_run_id uuid, p_problem_code text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.give_up_due_documents(p_run_id, p_problem_code);
+$$;
+
+COMMENT ON FUNCTION public.give_up_due_documents(p_run_id uuid, p_problem_code text) IS 'Service: the sweep makes no documents of this run.';
 
 CREATE FUNCTION public.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) RETURNS jsonb
     LANGUAGE sql
@@ -8038,6 +8292,24 @@ $$;
 
 COMMENT ON FUNCTION public.next_reconciliation() IS 'The sweep''s next reconciliation; null when none is due (service key).';
 
+CREATE FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.read_file_members(p_run_id, p_after_position);
+$$;
+
+COMMENT ON FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) IS 'Service: the next page of members in the file of a completed run.';
+
+CREATE FUNCTION public.read_left_out_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.read_left_out_members(p_run_id, p_after_position);
+$$;
+
+COMMENT ON FUNCTION public.read_left_out_members(p_run_id uuid, p_after_position integer) IS 'Service: the next page of members that a completed run left out.';
+
 CREATE FUNCTION public.reconcile_exports(p_organization_id uuid, p_period_from date DEFAULT NULL::date, p_period_to date DEFAULT NULL::date) RETURNS TABLE(what text, how_many bigint, amounts jsonb, sentence text)
     LANGUAGE sql
     SET search_path TO ''
@@ -8055,6 +8327,15 @@ CREATE FUNCTION public.record_configuration_check(p_organization_id uuid, p_targ
 $$;
 
 COMMENT ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) IS 'Guard: what the functions found in a configuration that begin called unchecked (service key).';
+
+CREATE FUNCTION public.record_export_documents(p_run_id uuid, p_documents jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.record_export_documents(p_run_id, p_documents);
+$$;
+
+COMMENT ON FUNCTION public.record_export_documents(p_run_id uuid, p_documents jsonb) IS 'Service: records stored documents of a run, and answers all that it has.';
 
 CREATE FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean DEFAULT false) RETURNS jsonb
     LANGUAGE sql
@@ -8118,6 +8399,15 @@ CREATE FUNCTION public.settle_claim_changes(p_limit integer DEFAULT 1000) RETURN
 $$;
 
 COMMENT ON FUNCTION public.settle_claim_changes(p_limit integer) IS 'For the sweep: looks at a page of notes about changed claims, those longest not looked at first, and removes what needs no attention any more. The list is right without it, and stays short with it.';
+
+CREATE FUNCTION public.take_due_documents(p_limit integer) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.take_due_documents(p_limit);
+$$;
+
+COMMENT ON FUNCTION public.take_due_documents(p_limit integer) IS 'Service: runs whose documents the sweep should make now.';
 
 CREATE FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) RETURNS jsonb
     LANGUAGE sql
@@ -8521,6 +8811,24 @@ COMMENT ON COLUMN public.export_deleted_runs.file_sha256 IS 'Hash of that file; 
 
 COMMENT ON COLUMN public.export_deleted_runs.confirmation IS 'What the admin wrote to confirm: organisation and run number. In a test database anything.';
 
+CREATE TABLE public.export_documents_due (
+    run_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    due_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    problem_code text,
+    CONSTRAINT export_documents_due_problem_code_check CHECK ((problem_code ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
+    CONSTRAINT export_documents_due_tries_check CHECK ((tries >= 0))
+);
+
+COMMENT ON TABLE public.export_documents_due IS 'Completed runs whose verification sheet and manifest the sweep has not made yet. No history: a row goes when they are there.';
+
+COMMENT ON COLUMN public.export_documents_due.due_at IS 'From then on a sweep may try; each try puts it off, so that two sweeps do not make the same.';
+
+COMMENT ON COLUMN public.export_documents_due.tries IS 'The sweep gives up after five; whoever asks for the sheet tries again.';
+
+COMMENT ON COLUMN public.export_documents_due.problem_code IS 'Why the sweep tries no more; null while it does. sheet_not_reproducible: rendering again did not give the bytes of the file.';
+
 CREATE TABLE public.export_erasures (
     id bigint NOT NULL,
     organization_id uuid NOT NULL,
@@ -8828,6 +9136,28 @@ COMMENT ON COLUMN public.export_run_breakdown.account_code IS 'Null: there were 
 
 COMMENT ON COLUMN public.export_run_breakdown.dimensions IS 'Those that the file has columns for: department=410, project=P7. Null for lines without any.';
 
+CREATE TABLE public.export_run_documents (
+    run_id uuid NOT NULL,
+    kind text NOT NULL,
+    organization_id uuid NOT NULL,
+    path text NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    size bigint NOT NULL,
+    content_type text NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT export_run_documents_content_type_check CHECK (((char_length(content_type) >= 1) AND (char_length(content_type) <= 200))),
+    CONSTRAINT export_run_documents_kind_check CHECK ((kind = ANY (ARRAY['verification_sheet_nb'::text, 'verification_sheet_en'::text, 'manifest'::text]))),
+    CONSTRAINT export_run_documents_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+    CONSTRAINT export_run_documents_path_check CHECK (((path ~ '^[A-Za-z0-9/._-]+$'::text) AND (char_length(path) <= 300))),
+    CONSTRAINT export_run_documents_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT export_run_documents_size_check CHECK ((size > 0))
+);
+
+COMMENT ON TABLE public.export_run_documents IS 'What lies in the bucket beside the file of a completed run: the verification sheet, in Norwegian or English, and the manifest. One of each, written by functions only, after the object was stored; never changed. Goes with its run.';
+
+COMMENT ON COLUMN public.export_run_documents.name IS 'What a person sees when downloading.';
+
 CREATE TABLE public.export_run_events (
     id bigint NOT NULL,
     run_id uuid NOT NULL,
@@ -8988,6 +9318,9 @@ ALTER TABLE ONLY public.export_deleted_runs
 ALTER TABLE ONLY public.export_deleted_runs
     ADD CONSTRAINT export_deleted_runs_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.export_documents_due
+    ADD CONSTRAINT export_documents_due_pkey PRIMARY KEY (run_id);
+
 ALTER TABLE ONLY public.export_erasures
     ADD CONSTRAINT export_erasures_pkey PRIMARY KEY (id);
 
@@ -9011,6 +9344,12 @@ ALTER TABLE ONLY public.export_reconciliations
 
 ALTER TABLE ONLY public.export_run_claims
     ADD CONSTRAINT export_run_claims_pkey PRIMARY KEY (run_id, "position");
+
+ALTER TABLE ONLY public.export_run_documents
+    ADD CONSTRAINT export_run_documents_path_key UNIQUE (path);
+
+ALTER TABLE ONLY public.export_run_documents
+    ADD CONSTRAINT export_run_documents_pkey PRIMARY KEY (run_id, kind);
 
 ALTER TABLE ONLY public.export_run_events
     ADD CONSTRAINT export_run_events_pkey PRIMARY KEY (id);
@@ -9050,6 +9389,10 @@ CREATE INDEX export_confirmations_external_number_idx ON public.export_confirmat
 
 CREATE INDEX export_confirmations_run_id_idx ON public.export_confirmations USING btree (run_id, voucher_number, id);
 
+CREATE INDEX export_documents_due_due_at_idx ON public.export_documents_due USING btree (due_at) WHERE ((problem_code IS NULL) AND (tries < 5));
+
+CREATE INDEX export_documents_due_organization_id_idx ON public.export_documents_due USING btree (organization_id);
+
 CREATE INDEX export_erasures_claim_id_idx ON public.export_erasures USING btree (claim_id);
 
 CREATE INDEX export_erasures_organization_id_idx ON public.export_erasures USING btree (organization_id, erased_at);
@@ -9077,6 +9420,8 @@ CREATE INDEX export_run_claims_left_out_idx ON public.export_run_claims USING bt
 CREATE UNIQUE INDEX export_run_claims_live_key ON public.export_run_claims USING btree (claim_id, kind, generation) WHERE (released_at IS NULL);
 
 CREATE INDEX export_run_claims_voucher_number_idx ON public.export_run_claims USING btree (organization_id, voucher_number);
+
+CREATE INDEX export_run_documents_organization_id_idx ON public.export_run_documents USING btree (organization_id);
 
 CREATE INDEX export_run_events_organization_id_idx ON public.export_run_events USING btree (organization_id, id);
 
@@ -9128,6 +9473,8 @@ CREATE TRIGGER keep_claim_identity BEFORE UPDATE ON public.expense_claims FOR EA
 
 CREATE TRIGGER keep_counter_growing BEFORE DELETE OR UPDATE ON public.export_counters FOR EACH ROW EXECUTE FUNCTION export_engine.keep_counter_growing();
 
+CREATE TRIGGER keep_document_law BEFORE DELETE ON public.export_run_documents FOR EACH ROW EXECUTE FUNCTION export_engine.keep_document_law();
+
 CREATE TRIGGER keep_exported_claims BEFORE DELETE ON public.expense_claims FOR EACH ROW EXECUTE FUNCTION export_engine.keep_exported_claims();
 
 CREATE TRIGGER keep_generations BEFORE INSERT ON public.export_run_claims FOR EACH ROW WHEN (((new.kind <> 'entry'::text) OR (new.generation > 1))) EXECUTE FUNCTION export_engine.keep_generations();
@@ -9148,6 +9495,8 @@ CREATE TRIGGER note_changed_claim AFTER UPDATE ON public.expense_claims FOR EACH
 
 CREATE TRIGGER note_deleted_lines AFTER DELETE ON public.expense_claim_lines REFERENCING OLD TABLE AS was_lines FOR EACH STATEMENT EXECUTE FUNCTION export_engine.note_changed_lines();
 
+CREATE TRIGGER note_due_documents AFTER UPDATE OF status ON public.export_runs FOR EACH ROW WHEN (((new.status = 'completed'::text) AND (old.status IS DISTINCT FROM 'completed'::text) AND (new.origin <> 'manual'::text) AND (new.file_sha256 IS NOT NULL))) EXECUTE FUNCTION export_engine.note_due_documents();
+
 CREATE TRIGGER note_inserted_lines AFTER INSERT ON public.expense_claim_lines REFERENCING NEW TABLE AS now_lines FOR EACH STATEMENT EXECUTE FUNCTION export_engine.note_changed_lines();
 
 CREATE TRIGGER note_raised_counter AFTER INSERT OR UPDATE ON public.export_counters FOR EACH ROW EXECUTE FUNCTION export_engine.note_raised_counter();
@@ -9161,6 +9510,8 @@ CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_deleted_ru
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_erasures FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_change BEFORE DELETE OR UPDATE ON public.export_number_gaps FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_change BEFORE UPDATE ON public.export_run_documents FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_change BEFORE UPDATE ON public.export_run_events FOR EACH ROW EXECUTE FUNCTION export_engine.refuse_change();
 
@@ -9198,6 +9549,8 @@ CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_reco
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_run_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
+CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_run_documents FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_run_events FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_run_pages FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
@@ -9228,6 +9581,8 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_reconciliations 
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_run_claims FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_run_documents FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_run_events FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_run_pages FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
@@ -9252,6 +9607,9 @@ ALTER TABLE ONLY public.export_counters
 ALTER TABLE ONLY public.export_deleted_runs
     ADD CONSTRAINT export_deleted_runs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
 
+ALTER TABLE ONLY public.export_documents_due
+    ADD CONSTRAINT export_documents_due_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.export_erasures
     ADD CONSTRAINT export_erasures_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
 
@@ -9275,6 +9633,9 @@ ALTER TABLE ONLY public.export_reconciliations
 
 ALTER TABLE ONLY public.export_run_claims
     ADD CONSTRAINT export_run_claims_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.export_run_documents
+    ADD CONSTRAINT export_run_documents_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.export_run_events
     ADD CONSTRAINT export_run_events_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE RESTRICT;
@@ -9315,6 +9676,8 @@ CREATE POLICY "Staff sees the confirmations of the organisation" ON public.expor
 
 CREATE POLICY "Staff sees the deleted runs of the organisation" ON public.export_deleted_runs FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
+CREATE POLICY "Staff sees the documents of the organisation" ON public.export_run_documents FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
 CREATE POLICY "Staff sees the erasures of the organisation" ON public.export_erasures FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
 CREATE POLICY "Staff sees the events of the organisation" ON public.export_run_events FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
@@ -9337,6 +9700,8 @@ CREATE POLICY "Staff sees the runs of the organisation" ON public.export_runs FO
 
 CREATE POLICY "Staff sees the targets of the organisation" ON public.export_targets FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
+CREATE POLICY "Staff sees which documents the organisation waits for" ON public.export_documents_due FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
 ALTER TABLE public.expense_claim_lines ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.expense_claims ENABLE ROW LEVEL SECURITY;
@@ -9351,6 +9716,8 @@ ALTER TABLE public.export_counters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_deleted_runs ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.export_documents_due ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.export_erasures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_holds ENABLE ROW LEVEL SECURITY;
@@ -9364,6 +9731,8 @@ ALTER TABLE public.export_posting_rules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.export_reconciliations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_run_claims ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_run_documents ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_run_events ENABLE ROW LEVEL SECURITY;
 
@@ -9599,6 +9968,10 @@ REVOKE ALL ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_docu
 GRANT ALL ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.document_to_compare(p_claim_id uuid, p_document jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.documents_of(p_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.documents_of(p_run_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.documents_of(p_run_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.doubled_numbers(p_organization_id uuid, p_numbers bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) FROM PUBLIC;
@@ -9658,6 +10031,12 @@ REVOKE ALL ON FUNCTION export_engine.free_lock(p_run public.export_runs) FROM PU
 REVOKE ALL ON FUNCTION export_engine.free_refused_vouchers(p_run public.export_runs, p_vouchers jsonb, p_actor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.get_export_document_source(p_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.get_export_document_source(p_run_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.give_up_due_documents(p_run_id uuid, p_problem_code text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.give_up_due_documents(p_run_id uuid, p_problem_code text) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) FROM PUBLIC;
 
@@ -9719,6 +10098,8 @@ REVOKE ALL ON FUNCTION export_engine.keep_breakdown() FROM PUBLIC;
 REVOKE ALL ON FUNCTION export_engine.keep_claim_identity() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.keep_counter_growing() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.keep_document_law() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.keep_export_files() FROM PUBLIC;
 
@@ -9819,6 +10200,8 @@ REVOKE ALL ON FUNCTION export_engine.note_claim_changes(p_claim_ids uuid[], p_or
 
 REVOKE ALL ON FUNCTION export_engine.note_claims_of_lines(p_claim_ids uuid[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.note_due_documents() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.note_progress(p_before public.export_runs, p_after public.export_runs, p_position integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.note_raised_counter() FROM PUBLIC;
@@ -9844,6 +10227,12 @@ GRANT ALL ON FUNCTION export_engine.page_size() TO service_role;
 REVOKE ALL ON FUNCTION export_engine.park_run(p_run public.export_runs) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.read_left_out_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.read_left_out_members(p_run_id uuid, p_after_position integer) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.reconcile_claims_page(p_row public.export_reconciliations) FROM PUBLIC;
 
@@ -9875,6 +10264,9 @@ REVOKE ALL ON FUNCTION export_engine.record_event(p_run public.export_runs, p_ev
 REVOKE ALL ON FUNCTION export_engine.record_event_by(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.record_event_of(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.record_export_documents(p_run_id uuid, p_documents jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.record_export_documents(p_run_id uuid, p_documents jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) TO service_role;
@@ -9953,6 +10345,8 @@ REVOKE ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) FROM PUB
 GRANT ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.run_with_file(p_run_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.run_with_key(p_organization_id uuid, p_idempotency_key text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.same_totals(p_left jsonb, p_right jsonb) FROM PUBLIC;
@@ -9975,6 +10369,9 @@ REVOKE ALL ON FUNCTION export_engine.start_reconciliation(p_organization_id uuid
 REVOKE ALL ON FUNCTION export_engine.start_run(p_target public.export_targets, p_trigger text, p_actor_id uuid, p_period_from date, p_period_to date, p_idempotency_key text, p_request_fingerprint text, p_invocation_id uuid, p_renderer_version text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.still_left_out(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.take_due_documents(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.take_due_documents(p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.take_numbers(p_organization_id uuid, p_name text, p_count integer) FROM PUBLIC;
 
@@ -10085,6 +10482,9 @@ REVOKE ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) TO authenticated;
 GRANT ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) TO service_role;
 
+REVOKE ALL ON FUNCTION public.get_export_document_source(p_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_export_document_source(p_run_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean, p_statuses text[], p_target text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean, p_statuses text[], p_target text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cursor text) TO authenticated;
 GRANT ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit integer, p_offset integer, p_include_deleted boolean, p_statuses text[], p_target text, p_trigger text, p_triggered_by uuid, p_period_from date, p_period_to date, p_cursor text) TO service_role;
@@ -10092,6 +10492,9 @@ GRANT ALL ON FUNCTION public.get_export_history(p_organization_id uuid, p_limit 
 REVOKE ALL ON FUNCTION public.get_export_run(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_export_run(p_run_id uuid) TO authenticated;
 GRANT ALL ON FUNCTION public.get_export_run(p_run_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION public.give_up_due_documents(p_run_id uuid, p_problem_code text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.give_up_due_documents(p_run_id uuid, p_problem_code text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.hard_delete_export_run(p_run_id uuid, p_confirmation text, p_reason text, p_actor text) FROM PUBLIC;
 
@@ -10117,10 +10520,19 @@ GRANT ALL ON FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit
 REVOKE ALL ON FUNCTION public.next_reconciliation() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.next_reconciliation() TO service_role;
 
+REVOKE ALL ON FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.read_left_out_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.read_left_out_members(p_run_id uuid, p_after_position integer) TO service_role;
+
 REVOKE ALL ON FUNCTION public.reconcile_exports(p_organization_id uuid, p_period_from date, p_period_to date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.record_export_documents(p_run_id uuid, p_documents jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_export_documents(p_run_id uuid, p_documents jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_file_check(p_reconciliation_id uuid, p_run_id uuid, p_sha256 text, p_size bigint, p_gave_up boolean) TO service_role;
@@ -10143,6 +10555,9 @@ GRANT ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invo
 
 REVOKE ALL ON FUNCTION public.settle_claim_changes(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.settle_claim_changes(p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.take_due_documents(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.take_due_documents(p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_over_export_run(p_organization_id uuid, p_invocation_id uuid) TO service_role;
@@ -10194,6 +10609,9 @@ GRANT SELECT ON TABLE public.export_counters TO service_role;
 GRANT SELECT ON TABLE public.export_deleted_runs TO authenticated;
 GRANT SELECT ON TABLE public.export_deleted_runs TO service_role;
 
+GRANT SELECT ON TABLE public.export_documents_due TO authenticated;
+GRANT SELECT ON TABLE public.export_documents_due TO service_role;
+
 GRANT SELECT ON TABLE public.export_erasures TO authenticated;
 GRANT SELECT ON TABLE public.export_erasures TO service_role;
 
@@ -10217,6 +10635,9 @@ GRANT SELECT ON TABLE public.export_posting_rules TO service_role;
 
 GRANT SELECT ON TABLE public.export_run_breakdown TO authenticated;
 GRANT SELECT ON TABLE public.export_run_breakdown TO service_role;
+
+GRANT SELECT ON TABLE public.export_run_documents TO authenticated;
+GRANT SELECT ON TABLE public.export_run_documents TO service_role;
 
 GRANT SELECT ON TABLE public.export_run_events TO authenticated;
 GRANT SELECT ON TABLE public.export_run_events TO service_role;

@@ -50,6 +50,11 @@ class AppUser:
         headers = {**self.login, "Accept-Language": language}
         return self.door.get("/export_run", params={"run_id": str(run_id)}, headers=headers)
 
+    def sheet(self, run_id: UUID | str, **options: str) -> httpx.Response:
+        """Ask for the verification sheet of a run."""
+        body = {"run_id": str(run_id), **options}
+        return self.door.post("/verification_sheet", json=body, headers=self.login)
+
     def history(self, organisation: Organisation, **page: object) -> httpx.Response:
         """Look at the runs of an organisation."""
         parameters = {"organization_id": str(organisation.id), **page}

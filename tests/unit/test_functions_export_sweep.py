@@ -17,6 +17,7 @@ from functions.export_sweep import ExportSweep
 from functions.settings import Settings
 
 if TYPE_CHECKING:
+    from functions.export_documents import ExportDocuments
     from functions.export_reconciliation import ExportReconciliation
 
 SETTINGS = Settings(
@@ -87,6 +88,7 @@ def sweep_of(world: ScriptedWorld, **settings: object) -> ExportSweep:
     return ExportSweep(
         cast("ExportGuard", world),
         cast("ExportEngine", world),
+        cast("ExportDocuments", world),
         cast("ExportReconciliation", world),
         SETTINGS.model_copy(update=settings),
     )
