@@ -110,11 +110,11 @@ NORWEGIAN: Final = SheetWords(
     claims_total="Sum krav",
     notices_title="Merknader",
     notices={
-        "text_shortened": "{count} tekster ble kortet ned i {field}, først i krav {claim}.",
+        "text_shortened": "{count} tekst(er) ble kortet ned i {field}, først i krav {claim}.",
         "character_replaced": (
-            "{count} tekster fikk tegn byttet ut i {field}, først i krav {claim}."
+            "{count} tekst(er) fikk tegn byttet ut i {field}, først i krav {claim}."
         ),
-        "character_removed": "{count} tekster mistet tegn i {field}, først i krav {claim}.",
+        "character_removed": "{count} tekst(er) mistet tegn i {field}, først i krav {claim}.",
         "posting_date_moved": (
             "{count} bilag ble flyttet ut av en avsluttet periode, først krav {claim}."
         ),
@@ -187,16 +187,16 @@ ENGLISH: Final = SheetWords(
     claims_total="Sum of claims",
     notices_title="Notices",
     notices={
-        "text_shortened": "{count} texts were shortened in {field}, first in claim {claim}.",
+        "text_shortened": "{count} text(s) were shortened in {field}, first in claim {claim}.",
         "character_replaced": (
-            "{count} texts had characters replaced in {field}, first in claim {claim}."
+            "{count} text(s) had characters replaced in {field}, first in claim {claim}."
         ),
-        "character_removed": "{count} texts lost characters in {field}, first in claim {claim}.",
+        "character_removed": "{count} text(s) lost characters in {field}, first in claim {claim}.",
         "posting_date_moved": (
-            "{count} vouchers were moved out of a closed period, first claim {claim}."
+            "{count} voucher(s) were moved out of a closed period, first claim {claim}."
         ),
         "identity_number_masked": (
-            "{count} claims had a national identity number masked, first claim {claim}."
+            "{count} claim(s) had a national identity number masked, first claim {claim}."
         ),
     },
     checked_by="Checked by",

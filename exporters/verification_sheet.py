@@ -5,6 +5,7 @@ Memory does not grow with the run but for accounts and claimants, and these up t
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -239,7 +240,8 @@ class VerificationSheet:
         sheet.append((Styled(f"{words.title}: {facts.organization_name}", Style.TITLE),))
         sheet.append(())
         for label, value in self._facts(facts, summary):
-            sheet.append((Styled(label, Style.LABEL), value))
+            style = Style.FACT_DATE if isinstance(value, date) else Style.FACT
+            sheet.append((Styled(label, Style.LABEL), Styled(value, style)))
         self._write_control_totals(sheet, summary, sides)
         if notices:
             sheet.append(())
@@ -247,8 +249,8 @@ class VerificationSheet:
             for notice in notices:
                 sheet.append((self._said(notice),))
         sheet.append(())
-        sheet.append((Styled(words.checked_by, Style.LABEL), None, None))
-        sheet.append((Styled(words.checked_on, Style.LABEL), None, None))
+        sheet.append((Styled(words.checked_by, Style.LABEL),))
+        sheet.append((Styled(words.checked_on, Style.LABEL),))
         self._workbook.end_sheet(sheet, f"A1:D{sheet.row_count}")
 
     def _facts(self, facts: RunFacts, summary: RenderSummary) -> Iterable[tuple[str, Value]]:

@@ -10,6 +10,7 @@ from stack.database import Database
 from stack.hosted_platform import DefaultGrants
 from stack.migrations import apply_migrations
 from tests.database.bookkeeper import Bookkeeper, vouchers
+from tests.database.documents import record_documents
 from tests.organisation import Organisation, begin, complete
 
 ENGINE_TABLES = [
@@ -29,6 +30,8 @@ ENGINE_TABLES = [
     "export_number_gaps",
     "export_claim_changes",
     "export_configuration_checks",
+    "export_run_documents",
+    "export_documents_due",
 ]
 READABLE = [
     "export_run_pages",
@@ -56,6 +59,8 @@ READABLE = [
     "export_changed_claims",
     "export_configuration_checks",
     "export_configuration_problems",
+    "export_run_documents",
+    "export_documents_due",
 ]
 STAFF = ["coordinator", "accountant", "admin"]
 
@@ -71,6 +76,14 @@ def organisation(
     organisation.add_claims(2)
     done = complete(
         organisation, begin(organisation.as_user(organisation.add_member()), organisation)
+    )
+    record_documents(organisation, done["run"]["run_id"])
+    # A second run, whose documents nobody made yet.
+    organisation.add_claim()
+    complete(
+        organisation,
+        begin(organisation.as_user(organisation.add_member()), organisation),
+        content_hash="b" * 64,
     )
     accountant = Bookkeeper(organisation.as_user(organisation.add_member("accountant")))
     accountant.confirm(done["run"]["run_id"], "refused", vouchers(2))
@@ -225,6 +238,7 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "export_engine.comparable_document",
         "export_engine.finding_is_red",
         "export_engine.reconciliation_sentence",
+        "export_engine.documents_of",
     }
     guard = {
         "begin_export_as_service",
@@ -252,6 +266,12 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "add_export_backfill_page",
         "complete_export_backfill",
         "record_configuration_check",
+        "get_export_document_source",
+        "read_file_members",
+        "read_left_out_members",
+        "record_export_documents",
+        "take_due_documents",
+        "give_up_due_documents",
     }
     assert executable["anon"] == set()
     books = {
@@ -287,12 +307,19 @@ def test_files_of_completed_runs_are_readable_by_staff_only(organisation: Organi
         "insert into storage.objects (bucket_id, name) values ('exports', %s)",
         f"{organisation.id}/orphan.csv",
     )
+    organisation.execute(
+        "insert into storage.objects (bucket_id, name)"
+        " select 'exports', format('%%s/%%s/%%s.xlsx', organization_id, id, repeat('f', 64)) from public.export_runs"
+    )
     other = Organisation.create(organisation.database, "dynamics", "HLF")
     coordinator = organisation.as_user(organisation.add_member())
-    [[path]] = organisation.execute("select file_path from public.export_runs")
+    paths = organisation.execute(
+        "select file_path from public.export_runs union all select path from public.export_run_documents"
+    )
     query = "select name from storage.objects"
 
-    assert coordinator.execute(query).fetchall() == [(path,)]
+    assert len(paths) == 4
+    assert sorted(coordinator.execute(query).fetchall()) == sorted(paths)
     assert organisation.as_user(organisation.add_member("member")).execute(query).fetchall() == []
     assert other.as_user(other.add_member("admin")).execute(query).fetchall() == []
     with pytest.raises(psycopg.errors.InsufficientPrivilege):

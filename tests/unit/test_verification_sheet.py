@@ -273,7 +273,7 @@ def test_what_was_altered_is_said() -> None:
     sheet = Made(xledger_document(), members(long)).book["Summary"]
 
     said = [row[0] for row in sheet.iter_rows(values_only=True)]
-    assert "1 texts were shortened in Text, first in claim 2026-0001." in said
+    assert "1 text(s) were shortened in Text, first in claim 2026-0001." in said
 
 
 @pytest.mark.parametrize(
