@@ -75,6 +75,11 @@ class Phone:
         """Open one run."""
         return _answer(self._functions.get("/export_run", params={"run_id": run_id}))
 
+    def sheet(self, run_id: str) -> Answer:
+        """Ask for the accountant's sheet and the manifest of a run."""
+        body = {"run_id": run_id, "language": "en"}
+        return _answer(self._functions.post("/verification_sheet", json=body))
+
     def history(self, organization_id: UUID) -> Answer:
         """Open the list of runs."""
         return _answer(

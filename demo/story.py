@@ -1,6 +1,7 @@
 """One organisation's export: two coordinators at once, a retry, a lost key, and the file."""
 
 import hashlib
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -44,11 +45,13 @@ def tell(
         run = _the_one_run(turns)
         details = first.run(run["run_id"]).expect(200)
         content = download(details["download"]["url"])
-        path = _keep(content, output / example.folder, details["run"])
+        folder = output / example.folder
+        path = _keep(content, folder, details["run"]["file"])
+        beside = _documents(first, run["run_id"], folder)
         claims = first.claims(organization_id)
         _check(example, details, claims, content)
         show_claims(console, claims, details["left_out"])
-        show_run(console, details["run"], str(path.relative_to(output.parent)))
+        show_run(console, details["run"], str(path.relative_to(output.parent)), beside)
         show_first_lines(console, content)
         show_history(console, first.history(organization_id).expect(200)["runs"])
 
@@ -96,11 +99,29 @@ def _the_one_run(turns: list[Turn]) -> dict[str, Any]:
     return next(iter(runs.values()))
 
 
-def _keep(content: bytes, folder: Path, run: dict[str, Any]) -> Path:
+def _keep(content: bytes, folder: Path, file: dict[str, Any]) -> Path:
+    demand(
+        hashlib.sha256(content).hexdigest() == file["sha256"],
+        f"the downloaded bytes of {file['name']} have another hash",
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / str(run["file"]["name"])
+    path = folder / str(file["name"])
     path.write_bytes(content)
     return path
+
+
+def _documents(phone: Phone, run_id: str, folder: Path) -> str:
+    """Keep the accountant's sheet and the manifest beside the file; their names."""
+    told = phone.sheet(run_id).expect(200)
+    documents = [told["verification_sheet"], told["manifest"]]
+    kept = [_keep(download(entry["download"]["url"]), folder, entry) for entry in documents]
+    manifest = json.loads(kept[1].read_text("utf-8"))
+    demand(
+        manifest["file_sha256"] == told["file"]["sha256"]
+        and manifest["sum_debit"] == manifest["sum_credit"],
+        "the manifest is of another file, or does not balance",
+    )
+    return ", ".join(path.name for path in kept)
 
 
 def _check(
@@ -109,10 +130,6 @@ def _check(
     """What the tables are about to claim."""
     run = details["run"]
     approved = [claim.number for claim in example.claims if claim.status == "approved"]
-    demand(
-        hashlib.sha256(content).hexdigest() == run["file"]["sha256"],
-        "the downloaded bytes have another hash",
-    )
     demand(
         [claim["claim_number"] for claim in claims] == sorted(approved),
         "not every approved claim is accounted for",

@@ -65,8 +65,8 @@ def show_claims(
     console.print(table)
 
 
-def show_run(console: Console, run: Mapping[str, Any], local_path: str) -> None:
-    """The run, its totals and its file."""
+def show_run(console: Console, run: Mapping[str, Any], local_path: str, beside: str) -> None:
+    """The run, its totals, its file and what lies beside it."""
     table = _table(f"Run {run['run_number']} for the accountant", "what", "value")
     facts = {
         "period (approved)": f"{run['period_from']} to {run['period_to']}",
@@ -79,6 +79,7 @@ def show_run(console: Console, run: Mapping[str, Any], local_path: str) -> None:
         "bytes": run["file"]["size"],
         "SHA-256": run["file"]["sha256"],
         "downloaded to": local_path,
+        "sheet and manifest beside it": beside,
     }
     for what, value in facts.items():
         table.add_row(what, str(value))

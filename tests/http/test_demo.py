@@ -16,8 +16,10 @@ def test_the_demo_exports_for_both_organisations(scratch_directory: Path) -> Non
 
     run(Console(file=said, width=200), scratch_directory / "demo", output)
 
-    [xledger] = (output / "blindeforbundet").iterdir()
-    [dynamics] = (output / "hlf").iterdir()
+    [xledger] = (output / "blindeforbundet").glob("*.csv")
+    [dynamics] = (output / "hlf").glob("*.csv")
+    for folder in (xledger.parent, dynamics.parent):
+        assert {path.suffix for path in folder.iterdir()} == {".csv", ".xlsx", ".json"}
     assert {len(line.split(";")) for line in xledger.read_text("utf-8").split("\n")} == {61}
     rows = list(csv.DictReader(dynamics.read_text("utf-8").splitlines(), delimiter=";"))
     assert {row["ExternalDocumentNo"].rsplit("-", 1)[0] for row in rows} == {
