@@ -32,10 +32,14 @@ _NAME_ENDS: Final[Mapping[Language, str]] = {
 
 
 class DocumentSource(Told):
-    """A run with a file, and what was frozen into it; its members come in pages."""
+    """A run with a file, and what was frozen into it; its members come in pages.
+
+    `layout` is the one that was used, in full: what is shipped with the format may be a later one.
+    """
 
     run: ExportRun
     configuration: Mapping[str, object]
+    layout: Mapping[str, object] | None
     organization_name: str
     reverses_run_number: int | None
     completed_at: str
@@ -119,7 +123,8 @@ class DocumentRendering:
         run = self._source.run
         context = RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)
         try:
-            configuration = FrozenConfiguration.from_document(self._source.configuration)
+            document = {**self._source.configuration, "layout": self._source.layout or None}
+            configuration = FrozenConfiguration.from_document(document)
             return RunRenderer(configuration, context, observe=self._take)
         except ConfigurationInvalid as invalid:
             raise _not_reproducible("the frozen configuration is not valid any more") from invalid

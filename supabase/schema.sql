@@ -3296,6 +3296,7 @@ begin
   return jsonb_build_object(
     'run', export_engine.run_json(v_run),
     'configuration', v_run.configuration,
+    'layout', v_run.layout,
     'organization_name', (select o.name from public.organizations as o where o.id = v_run.organization_id),
     'reverses_run_number', (select r.run_number from public.export_runs as r where r.id = v_run.reverses_run_id),
     'completed_at', to_char(v_run.completed_at at time zone v_run.time_zone, 'YYYY-MM-DD HH24:MI:SS'),

@@ -336,6 +336,20 @@ def test_a_sheet_of_other_bytes_is_never_made(
     assert (rows_of(organisation), len(objects_of(organisation))) == ([], 1)
 
 
+def test_a_layout_that_is_shipped_no_more_is_no_obstacle(
+    accountant: AppUser, organisation: Organisation, run: dict[str, Any]
+) -> None:
+    """The layout that was used stands on the run; what the configuration says of it is not asked."""
+    with organisation.database.connect("supabase_admin") as superuser:
+        superuser.execute("set session_replication_role = replica")
+        superuser.execute(
+            'update public.export_runs set configuration = configuration || \'{"layout": {"name": "x"}}\' where id = %s',
+            [run["run_id"]],
+        )
+
+    document(accountant.sheet(run["run_id"]), "verification_sheet")
+
+
 @pytest.fixture(scope="module")
 def sweeper(stack: EmbeddedStack, scratch_directory: Path) -> Iterator[FunctionsServer]:
     """The entry point `sweep` in a process of its own."""

@@ -18,6 +18,7 @@ import pytest
 from exporters.claim import Member
 from exporters.configuration import FrozenConfiguration
 from exporters.manifest import manifest
+from exporters.registry import BUILT_IN
 from exporters.run_facts import RunFacts
 from exporters.run_renderer import RunRenderer
 from exporters.sheet_words import ENGLISH, NORWEGIAN, SheetWords
@@ -30,6 +31,7 @@ from tests.unit.claim_factory import (
     dynamics_document,
     members,
     one_line_claim,
+    render,
     xledger_document,
 )
 
@@ -118,6 +120,17 @@ def booked(file: bytes, format_name: str) -> Counter[tuple[str, str]]:
         lines = [(node["account"]["code"], node["amount"]) for node in nodes]
     elif format_name == "xledger_gl02b":  # it has no header
         lines = [(row[8], row[32]) for row in csv.reader(io.StringIO(text), delimiter=";")]
+    elif format_name == "dynamics_bc_json":
+        records = json.loads(text)["journalLines"]
+        lines = [(record["accountNumber"], record["amount"]) for record in records]
+    elif format_name == "dynamics_fo_csv":
+        lines = [
+            (
+                row["ACCOUNTDISPLAYVALUE"].partition("-")[0],
+                Decimal(row["DEBITAMOUNT"]) - Decimal(row["CREDITAMOUNT"]),
+            )
+            for row in csv.DictReader(io.StringIO(text))
+        ]
     else:
         rows = csv.DictReader(io.StringIO(text), delimiter=";")
         lines = [(row.get("Account") or row["AccountNo"], row["Amount"]) for row in rows]
@@ -142,7 +155,22 @@ def told(rows: Sequence[dict[str, Any]], *names: str) -> Counter[tuple[str, ...]
     return +sums
 
 
-FORMATS = [xledger_document(), GL02, XLEDGER_JSON, dynamics_document()]
+BC_JSON = dynamics_document(format="dynamics_bc_json")
+FINANCE = dynamics_document(format="dynamics_fo_csv", settings={"journal_name": "Utlegg"})
+FORMATS = [xledger_document(), GL02, XLEDGER_JSON, dynamics_document(), BC_JSON, FINANCE]
+
+
+def test_every_shipped_format_is_held() -> None:
+    assert {document["format"] for document in FORMATS} == set(BUILT_IN)
+
+
+@pytest.mark.parametrize("configuration", FORMATS, ids=lambda document: document["format"])
+def test_the_layout_that_a_run_keeps_gives_its_file_again(configuration: Document) -> None:
+    """Also when another one is shipped by then: sheets are rendered with what stands on the run."""
+    first = render(configuration, [members(*CLAIMS)])
+    again = render({**configuration, "layout": first.renderer.layout}, [members(*CLAIMS)])
+
+    assert again.data == first.data
 
 
 @pytest.mark.parametrize("configuration", FORMATS, ids=lambda document: document["format"])
