@@ -183,7 +183,8 @@ class DynamicsFinanceExporter(_DynamicsFormat[DynamicsFinanceSettings]):
     def render(self, voucher: Voucher) -> bytes:
         """Also count the vouchers that Finance calls large."""
         data = super().render(voucher)
-        if len(voucher.lines) > _ADVISED_LINES:
+        # Of claims that share a voucher, only the one that makes it large counts.
+        if voucher.lines_before <= _ADVISED_LINES < voucher.lines_before + len(voucher.lines):
             self._long_vouchers += 1
             self._first_long = self._first_long or voucher.lines[0].claim.claim_number
         return data

@@ -241,7 +241,7 @@ class DelimitedDialect(TextRules):
     organisation can change to them later.
 
     The paths `file.part` and `file.place` count parts of `lines_per_part`; a voucher stays in one
-    part, which is larger where claims share a voucher.
+    part.
     """
 
     kind: Literal["delimited"] = "delimited"

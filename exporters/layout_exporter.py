@@ -72,7 +72,7 @@ class LayoutExporter(AccountingExporter, Generic[SettingsT]):
             run,
             self._settings.model_dump(),
             self._settings.dimension_order,
-            FilePlace(_lines_per_part(self._layout)),
+            _file_place(self._layout, self._settings),
         )
         self._writer = _writer(self._layout, sources)
         self._shown_dimensions = _shown_dimensions(self._layout, sources)
@@ -144,9 +144,11 @@ def _shown_dimensions(layout: Layout, sources: Sources) -> tuple[str, ...]:
     return tuple(dict.fromkeys(shown))
 
 
-def _lines_per_part(layout: Layout) -> int | None:
+def _file_place(layout: Layout, settings: ExporterSettings) -> FilePlace:
     dialect = layout.dialect
-    return dialect.lines_per_part if isinstance(dialect, DelimitedDialect) else None
+    most = dialect.lines_per_part if isinstance(dialect, DelimitedDialect) else None
+    is_shared = settings.voucher_per != "claim"
+    return FilePlace(most, settings.most_voucher_lines if is_shared else 0)
 
 
 def _writer(layout: Layout, sources: Sources) -> RecordWriter:
@@ -241,11 +243,13 @@ def _reference_problems(layout: Layout, settings: ExporterSettings) -> Iterable[
 
 
 def _room_problems(layout: Layout, settings: ExporterSettings) -> Iterable[Problem]:
-    """What may share a voucher must fit into one request; else claims would be left out for it."""
-    most = layout.dialect.most_records if isinstance(layout.dialect, JsonDialect) else None
+    """What may share a voucher must fit into one request, or into one part of the file."""
+    dialect = layout.dialect
+    most = dialect.most_records if isinstance(dialect, JsonDialect) else dialect.lines_per_part
     if most is None or settings.voucher_per == "claim" or settings.most_voucher_lines <= most:
         return
     message = (
-        f"A voucher may have {settings.most_voucher_lines} lines, but one request takes {most}."
+        f"A voucher may have {settings.most_voucher_lines} lines, but one request or part of the"
+        f" file takes {most}."
     )
     yield Problem(ProblemCode.SETTING_INVALID, "settings.most_voucher_lines", message)

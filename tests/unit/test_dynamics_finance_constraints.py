@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 
+from exporters.claim import Member
 from exporters.layout import Layout
 from exporters.registry import configuration_problems
 from exporters.run_renderer import MembersOutOfOrderError
@@ -493,6 +494,39 @@ def test_o10_a_journal_has_ten_thousand_lines_and_whole_vouchers() -> None:
     assert [lines[0]["LINENUMBER"] for lines in journals.values()] == ["1", "1"]
     in_journals = [v for lines in journals.values() for v in {line["VOUCHER"] for line in lines}]
     assert len(in_journals) == len(set(in_journals)), "no voucher is in two journals"
+
+
+def _shared(entries: list[Member]) -> list[Member]:
+    """Let every three claims share a voucher."""
+    return [
+        entry.model_copy(update={"voucher_number": 1 + (entry.position - 1) // 3})
+        for entry in entries
+    ]
+
+
+SHARED = {"voucher_per": "claimant", "posting_date": "export"}
+
+
+def test_v01_v02_v03_o02_o04_claims_that_share_a_voucher_balance_together() -> None:
+    rendered = render(finance(**SHARED), [_shared(hostile_members())])
+    read = records(rendered.data)
+
+    assert rendered.left_out == []
+    assert rendered.renderer.summary().voucher_count == len(vouchers(rendered.data)) == 3
+    assert [int(record["LINENUMBER"]) for record in read] == list(range(1, len(read) + 1))
+    for lines in vouchers(rendered.data).values():
+        assert sum(map(amount, lines)) == 0
+        assert {amount(line) > 0 for line in lines} == {True, False}
+        assert {line["TRANSDATE"] for line in lines} == {"2026-10-06"}
+
+
+def test_v09_a_large_shared_voucher_is_told_once() -> None:
+    entries = _shared(members(*(many_lines(number, 6) for number in range(1, 7))))
+    rendered = render(finance(**SHARED), [entries])
+
+    assert [(n.code, n.count, n.first_claim_number) for n in rendered.renderer.notices()] == [
+        ("voucher_long", 2, "2026-0002")
+    ]
 
 
 def test_hostile_text_stays_in_its_cell() -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporters.registry import configuration_problems
 from tests.unit.claim_factory import (
     Document,
     claim,
@@ -89,6 +90,46 @@ def test_parts_hold_whole_vouchers_and_no_more_than_they_take(
         assert len(lines) <= limit
     vouchers = [voucher for lines in by_part.values() for voucher in {v for _, v in lines}]
     assert len(vouchers) == len(set(vouchers)), "no voucher is in two parts"
+
+
+@given(
+    groups=st.lists(st.lists(st.integers(2, 4), min_size=1, max_size=3), min_size=1, max_size=8),
+    limit=st.integers(12, 30),
+)
+def test_shared_vouchers_stay_whole_and_within_their_part(
+    groups: list[list[int]], limit: int
+) -> None:
+    """A voucher's first claim leaves room for those that follow."""
+    settings = {"voucher_per": "claimant", "posting_date": "export", "most_voucher_lines": 12}
+    entries = [
+        (voucher, many_lines(10 * voucher + place, count))
+        for voucher, counts in enumerate(groups, 1)
+        for place, count in enumerate(counts)
+    ]
+    run = [
+        member(document, position, voucher_number=voucher)
+        for position, (voucher, document) in enumerate(entries, 1)
+    ]
+    own = layout(PART, PLACE, lines_per_part=limit)
+    found = places(render(dynamics_document(layout=own, settings=settings), [run]).data)
+
+    parts: dict[int, list[int]] = {}
+    of_voucher: dict[str, set[int]] = {}
+    for part, place, voucher in found:
+        parts.setdefault(part, []).append(place)
+        of_voucher.setdefault(voucher, set()).add(part)
+    assert all(lines == list(range(1, len(lines) + 1)) for lines in parts.values())
+    assert max(map(len, parts.values())) <= limit
+    assert {len(parts) for parts in of_voucher.values()} == {1}
+
+
+def test_a_part_that_a_shared_voucher_would_not_fit_into_is_refused() -> None:
+    settings = {"voucher_per": "run", "posting_date": "export", "most_voucher_lines": 13}
+    problems = configuration_problems(
+        dynamics_document(layout=layout(PART, lines_per_part=12), settings=settings)
+    )
+
+    assert [problem.field for problem in problems] == ["settings.most_voucher_lines"]
 
 
 @pytest.mark.parametrize("limit", [0, 1, "many"])
