@@ -43,9 +43,11 @@ class _DynamicsFacts(ExporterSettings):
 
     The document number is `document_number_prefix` and the voucher number, with zeros in front up
     to `document_number_digits`. It must be in upper case, because Business Central's code fields
-    are, and unique in the company's number series.
+    are, and unique in the company's number series. Comments and descriptions go to the ledger as
+    they are written, so bank account numbers are masked there.
     """
 
+    bank_account_numbers: Literal["keep", "mask"] = "mask"
     document_number_prefix: Annotated[str, Field(pattern=r"^[A-Z0-9ÆØÅ/._-]*$")] = ""
     document_number_digits: Annotated[int, Field(ge=1, le=_LONGEST_COUNTER)] = 1
 

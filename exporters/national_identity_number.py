@@ -9,6 +9,7 @@ from datetime import date
 from typing import Final
 
 from exporters.claim import Claim
+from exporters.claim_texts import with_texts
 from exporters.problem import Problem, ProblemCode
 
 # Six digits of a date and five more, with or without a blank between; never part of a longer row.
@@ -46,14 +47,7 @@ def masked(claim: Claim) -> Claim:
     """
     if not _CANDIDATE.search("\n".join([text for *_, text in _texts(claim)])):
         return claim
-    lines = tuple(
-        line.model_copy(update={"description": _masked_text(line.description)})
-        for line in claim.lines
-    )
-    claimant = claim.claimant.model_copy(update={"name": _masked_text(claim.claimant.name)})
-    changes = {"purpose": _masked_text(claim.purpose), "claimant": claimant, "lines": lines}
-    changed = claim.model_copy(update=changes)
-    return claim if changed == claim else changed
+    return with_texts(claim, _masked_text)
 
 
 def _masked_text(text: str) -> str:

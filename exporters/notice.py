@@ -8,8 +8,9 @@ class Notice:
     """How often something was altered, with one claim to look at.
 
     `code` is `text_shortened`, `character_replaced` or `character_removed`, with the column's name
-    as `field`, or `posting_date_moved`, or `identity_number_masked`. Counts and not claims are
-    kept, so that memory does not grow with the run.
+    as `field`, or `posting_date_moved`, `voucher_long`, `identity_number_masked` or
+    `bank_account_number_masked`. Counts and not claims are kept, so that memory does not grow with
+    the run.
     """
 
     code: str

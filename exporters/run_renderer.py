@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from exporters.bank_account_number import without_bank_account_numbers
 from exporters.breakdown import Breakdown
 from exporters.claim import Claim, Member
 from exporters.configuration import FrozenConfiguration
+from exporters.masking import Masking
 from exporters.national_identity_number import identity_number_problems, masked
 from exporters.notice import Notice
 from exporters.page_lines import PageLines
@@ -28,7 +30,7 @@ __all__ = [
     "RunRenderer",
 ]
 
-RENDERER_VERSION: Final = "2"
+RENDERER_VERSION: Final = "3"
 """Written on every run: the same version makes the same bytes of the same members.
 
 Raise it whenever any file that could be made before would come out with other bytes: a changed
@@ -92,8 +94,10 @@ class RunRenderer:
         self._totals: dict[str, Decimal] = {}
         self._breakdown = Breakdown(self._exporter.shown_dimensions)
         self._lines: list[tuple[int, range]] = []
-        self._masked_claims = 0
-        self._first_masked = ""
+        self._identity_numbers = Masking("identity_number_masked", masked)
+        self._bank_account_numbers = Masking(
+            "bank_account_number_masked", without_bank_account_numbers
+        )
         self.left_out: list[LeftOut] = []
 
     @property
@@ -161,9 +165,8 @@ class RunRenderer:
     def notices(self) -> tuple[Notice, ...]:
         """Count what was altered so that it fits: texts, and dates in closed periods."""
         notices = [*self._exporter.notices(), *self._posting_rules.notices()]
-        if self._masked_claims:
-            number = self._first_masked
-            notices.append(Notice("identity_number_masked", "", self._masked_claims, number))
+        notices += self._identity_numbers.notices()
+        notices += self._bank_account_numbers.notices()
         return tuple(notices)
 
     def summary(self) -> RenderSummary:
@@ -182,7 +185,7 @@ class RunRenderer:
             )
         self._last_position = member.position
         try:
-            claim = self._without_identity_numbers(member, _claim_of(member))
+            claim = self._without_personal_numbers(member, _claim_of(member))
             voucher = self._posting_rules.voucher(member, claim, self._lines_before(member))
             data = self._exporter.render(voucher)
         except ClaimUnusable as unusable:
@@ -196,20 +199,17 @@ class RunRenderer:
     def _lines_before(self, member: Member) -> int:
         return self._voucher_lines if member.voucher_number == self._voucher_number else 0
 
-    def _without_identity_numbers(self, member: Member, claim: Claim) -> Claim:
-        if self._exporter.settings.identity_numbers == "mask":
-            claim = self._masked(claim)
+    def _without_personal_numbers(self, member: Member, claim: Claim) -> Claim:
+        settings = self._exporter.settings
+        if settings.identity_numbers == "mask":
+            claim = self._identity_numbers.masked(claim)
         # What is in the books already must be possible to take back, whatever its texts hold.
         if member.kind == "entry" and (problems := identity_number_problems(claim)):
             raise ClaimUnusable(problems)
+        # Last, because the check digits of an identity number make it a bank account number, too.
+        if settings.bank_account_numbers == "mask":
+            claim = self._bank_account_numbers.masked(claim)
         return claim
-
-    def _masked(self, claim: Claim) -> Claim:
-        without = masked(claim)
-        if without is not claim:
-            self._masked_claims += 1
-            self._first_masked = self._first_masked or claim.claim_number
-        return without
 
     def _count(self, claim: Claim, voucher: Voucher) -> None:
         self._claim_count += 1

@@ -63,6 +63,7 @@ class ExporterSettings(BaseModel):
     with `explicit` every expense line must: accounting systems may have a default for a line
     without one, so the two are never mixed.
 
+    `bank_account_numbers` in what people wrote are kept, or written as asterisks (`mask`).
     `identity_numbers` in what people wrote leave the claim out (`refuse`), or are written as
     asterisks (`mask`), which the run's notices count; in a code they always leave it out.
 
@@ -94,6 +95,7 @@ class ExporterSettings(BaseModel):
     tax_policy: Literal["empty", "explicit"] = "empty"
     tax_codes: Codes | None = None
     identity_numbers: Literal["refuse", "mask"] = "refuse"
+    bank_account_numbers: Literal["keep", "mask"] = "keep"
     header: Literal["none", "names", "text"] | None = None
     header_text: str | None = None
     encoding: Encoding | None = None
