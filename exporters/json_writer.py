@@ -33,7 +33,7 @@ class JsonWriter(RecordWriter):
     def __init__(self, layout: Layout, dialect: JsonDialect, sources: Sources) -> None:
         super().__init__(layout, sources)
         self._dialect = dialect
-        self._before, self._after = _envelope(dialect)
+        self._before, self._after = envelope_of(dialect)
         self._places = [(field, JsonKey.parse(field.column.name)) for field in self.fields]
         # Journal lines in the document that is open; none before the first.
         self._open_lines: int | None = None
@@ -173,7 +173,8 @@ def _is_list(tree: _Tree) -> bool:
     return any(isinstance(key, int) for key in tree)
 
 
-def _envelope(dialect: JsonDialect) -> tuple[bytes, bytes]:
+def envelope_of(dialect: JsonDialect) -> tuple[bytes, bytes]:
+    """Give what stands before the records of a document, and what stands behind them."""
     marked = (
         _with_mark(dialect.envelope, dialect.records_at.split(".")) if dialect.records_at else _MARK
     )

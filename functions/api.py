@@ -17,6 +17,7 @@ from functions.list_changed_claims import list_changed_claims
 from functions.list_claim_runs import list_claim_runs
 from functions.list_export_runs import list_export_runs
 from functions.log import logger, traceback_of
+from functions.preview_export import preview_export
 from functions.problem import problem_response
 from functions.services import Services
 from functions.show_claim_status import show_claim_status
@@ -37,6 +38,7 @@ class Endpoint:
 
 APP_ENDPOINTS: Final[dict[str, Endpoint]] = {
     "trigger_export": Endpoint("POST", trigger_export),
+    "preview_export": Endpoint("POST", preview_export),
     "confirm_export": Endpoint("POST", confirm_export),
     "void_export": Endpoint("POST", void_export),
     "export_run": Endpoint("GET", show_export_run),

@@ -461,6 +461,15 @@ CATALOGUE: dict[str, Entry] = {
             en="Use the totals of the run and the file itself. The file stands as it is.",
         ),
     ),
+    "run_not_comparable": Entry(
+        409,
+        Sentence(
+            nb="Bare en fullført kjøring med fil, til samme regnskapssystem, kan sammenlignes.",
+            en="Only a completed run with a file, to the same system, can be compared with.",
+        ),
+        Sentence(nb="Velg en annen kjøring.", en="Choose another run."),
+        field="compare_run_id",
+    ),
     "run_not_backfilled": Entry(
         409,
         Sentence(

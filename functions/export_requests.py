@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import date
+from itertools import takewhile
 from typing import Annotated, ClassVar, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from functions.errors import FieldProblem, InvalidRequest
 from functions.export_history import HistoryFilter
 from functions.export_run import RunStatus, RunTrigger
+from functions.preview_request import MOST_RUNS, Candidate, PreviewScope
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -72,6 +74,32 @@ class TriggerExportRequest(_Request):
     period_from: CalendarDate | None = None
     period_to: CalendarDate
     target: TargetName | None = None
+
+
+class CandidateRequest(_Request):
+    """Parts of a configuration to try; a `layout` of null is the shipped one."""
+
+    settings: dict[str, object] = Field(default_factory=dict)
+    layout: dict[str, object] | None = None
+    posting_rules: Annotated[list[dict[str, object]], Field(max_length=5000)] = Field(
+        default_factory=list
+    )
+
+    def candidate(self) -> Candidate:
+        """The parts that were given."""
+        return Candidate({name: getattr(self, name) for name in sorted(self.model_fields_set)})
+
+
+class PreviewExportRequest(TriggerExportRequest):
+    """As an export's, with what is to be tried, and the runs that are to be made again with it."""
+
+    candidate: CandidateRequest = Field(default_factory=CandidateRequest)
+    compare_run_id: UUID | None = None
+    compare_runs: Annotated[int, Field(strict=True, ge=0, le=MOST_RUNS)] = 0
+
+    def scope(self) -> PreviewScope:
+        """What would be exported."""
+        return PreviewScope(self.organization_id, self.target, self.period_from, self.period_to)
 
 
 class ExportRunRequest(_Request):
@@ -183,7 +211,7 @@ def parsed(model: type[Asked], values: Mapping[str, object]) -> Asked:
         return model.model_validate(values)
     except ValidationError as error:
         problems = [
-            FieldProblem(str(detail["loc"][0]), _code(detail["type"]))
+            FieldProblem(_path(detail["loc"]), _code(detail["type"]))
             for detail in error.errors(include_input=False, include_context=False)
         ]
         raise InvalidRequest("invalid_request", problems) from error
@@ -201,6 +229,12 @@ def parsed_query(model: type[Query], request: Request) -> Query:
         else:
             values[name] = given[0]
     return parsed(model, values)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    # Of a list it is the list, as a whole.
+    named = takewhile(lambda step: isinstance(step, str), location)
+    return ".".join(str(step) for step in named)
 
 
 def _code(kind: str) -> str:

@@ -24,6 +24,12 @@ async def trigger_export(request: Request) -> Response:
 
 
 @aio.http
+async def preview_export(request: Request) -> Response:
+    """POST: what an export would make, without making it."""
+    return await answer("preview_export", request, SERVICES)
+
+
+@aio.http
 async def confirm_export(request: Request) -> Response:
     """POST: what the accounting system made of a file."""
     return await answer("confirm_export", request, SERVICES)

@@ -6,10 +6,12 @@ from typing import Self
 from functions.export_documents import ExportDocuments
 from functions.export_engine import ExportEngine
 from functions.export_guard import ExportGuard
+from functions.export_preview import ExportPreview
 from functions.export_reconciliation import ExportReconciliation
 from functions.export_run_repository import ExportRunRepository
 from functions.export_storage import ExportStorage
 from functions.export_sweep import ExportSweep
+from functions.preview_source import PreviewSource
 from functions.settings import Settings
 from functions.supabase_connection import SupabaseConnection
 
@@ -41,3 +43,11 @@ class Services:
     def runs_as_user(self, token: str) -> ExportRunRepository:
         """What this user may see, as the database judges."""
         return ExportRunRepository(self.connection.as_user(token))
+
+    def preview_as_user(self, token: str) -> ExportPreview:
+        """What this user may see of an export that is to come."""
+        return ExportPreview(PreviewSource(self.connection.as_user(token)), self.settings)
+
+    def preview_as_service(self) -> ExportPreview:
+        """The same for the command line."""
+        return ExportPreview(PreviewSource(self.connection.as_service()), self.settings)

@@ -34,6 +34,14 @@ class Settings(BaseSettings):
     # A list of 2,000 vouchers with numbers and notes, or of 20,000 without notes as CSV.
     export_confirmation_limit: Annotated[int, Field(ge=1, le=4_000_000)] = 1_000_000
 
+    # Settings, layout and posting rules of one organisation, as a candidate: the database takes
+    # 100,000 and 200,000 bytes of the first two.
+    export_candidate_limit: Annotated[int, Field(ge=1, le=4_000_000)] = 600_000
+
+    # What one preview looks at. An organisation's month is well below; whatever is cut is told so.
+    export_preview_claims: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    export_preview_seconds: Seconds = 60
+
     # Above the data API's own limits (8 s for a statement, 10 s of waiting for a connection), so
     # that its answer arrives instead of our guess.
     export_database_seconds: Seconds = 20

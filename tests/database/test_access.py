@@ -291,6 +291,12 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         for name in ("hold_exports", "hold_claims", "lift_export_hold")
     }
     books |= holds
+    previews = {
+        f"{schema}.{name}"
+        for schema in ("public", "export_engine")
+        for name in ("preview_export", "preview_export_page", "read_frozen_members")
+    }
+    books |= previews
     assert executable["authenticated"] == shared | books | {
         "public.begin_export",
         "export_engine.begin_export",

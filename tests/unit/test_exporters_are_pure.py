@@ -30,6 +30,7 @@ ALLOWED_IN = {
     "registry": {"importlib.metadata"},
     "layout": {"importlib.resources"},
     "json_writer": {"json"},
+    "piece_reader": {"json"},
     "file_reading": {"csv", "json"},
     "manifest": {"json"},
     "workbook": {"itertools", "zipfile"},

@@ -1,0 +1,133 @@
+"""What an export would make, by the engine's own renderer, without a run.
+
+Nothing is reserved, numbered, stored or written down, so there is nothing to undo and nothing to
+repeat safely: whoever asks again gets an answer of that moment.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from exporters.run_context import RunContext
+from functions.errors import SetUpRefused
+from functions.preview_budget import PreviewBudget
+from functions.preview_rendering import PreviewRendering, renderer_of
+from functions.preview_request import Candidate, PreviewScope, saved_parts
+from functions.preview_source import Beginning, FrozenPage, PreviewSource, RunThatWouldBegin
+from functions.provisional_numbers import ProvisionalNumbers
+from functions.run_comparison import ComparedRendering, RunComparison
+from functions.run_difference import RunDifference, difference
+from functions.settings import Settings
+
+# The run does not exist, and a column that shows its id must be rendered all the same.
+_NO_RUN = UUID(int=0)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would come of an export now. `is_cut`: there are more claims than were looked at."""
+
+    beginning: Beginning
+    rendering: PreviewRendering
+    is_candidate: bool
+    is_cut: bool
+    difference: RunDifference | None
+    comparisons: tuple[RunComparison, ...]
+
+
+class ExportPreview:
+    """Previews for one caller; make one per request."""
+
+    def __init__(self, source: PreviewSource, settings: Settings) -> None:
+        self._source = source
+        self._most_claims = settings.export_preview_claims
+        self._seconds = settings.export_preview_seconds
+
+    async def preview(
+        self,
+        scope: PreviewScope,
+        candidate: Candidate,
+        *,
+        run_ids: Sequence[UUID] = (),
+        latest_runs: int = 0,
+    ) -> Preview:
+        """Compares the named runs and the latest ones, too, with what the candidate makes of them.
+
+        Raises:
+            SetUpRefused: the configuration, or the candidate, makes no file.
+            Refused: the caller may not, or the scope is refused, as an export's would be.
+        """
+        candidate.check()
+        beginning = await self._source.begin(scope, has_candidate=bool(candidate))
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        configuration = candidate.applied_to(beginning.configuration)
+        rendering = await asyncio.to_thread(
+            PreviewRendering, configuration, _context(beginning.run)
+        )
+        is_cut = await self._render(beginning, rendering, self._budget(deadline))
+        latest = (one.run.run_id for one in beginning.latest_runs[:latest_runs])
+        tried = candidate or saved_parts(beginning.configuration)
+        comparisons = [
+            await self._compare(beginning.run, run_id, tried, self._budget(deadline))
+            for run_id in dict.fromkeys([*run_ids, *latest])
+        ]
+        return Preview(
+            beginning=beginning,
+            rendering=rendering,
+            is_candidate=bool(candidate),
+            is_cut=is_cut,
+            difference=difference(
+                rendering.summary(),
+                rendering.breakdown(),
+                [(one.run, one.breakdown) for one in beginning.latest_runs],
+                is_cut=is_cut,
+            ),
+            comparisons=tuple(comparisons),
+        )
+
+    async def _render(
+        self, beginning: Beginning, rendering: PreviewRendering, budget: PreviewBudget
+    ) -> bool:
+        """Whether there was more than the budget allows."""
+        numbers = ProvisionalNumbers(beginning.run.first_voucher_number)
+        claims, following = beginning.claims, beginning.next
+        while True:
+            for members in budget.portions(numbers.members(claims)):
+                await asyncio.to_thread(rendering.write, members)
+            if budget.is_spent or following is None:
+                return budget.is_spent
+            page = await self._source.page_after(beginning.run, following)
+            claims, following = page.claims, page.next
+
+    async def _compare(
+        self, scope: RunThatWouldBegin, run_id: UUID, tried: Candidate, budget: PreviewBudget
+    ) -> RunComparison:
+        page = await self._source.frozen_page(scope, run_id, 0)
+        try:
+            rendering = await asyncio.to_thread(_compared_rendering, page, tried)
+        except SetUpRefused as refused:
+            return RunComparison(page.run, problems=refused.problems)
+        while True:
+            for members in budget.portions(page.claims):
+                await asyncio.to_thread(rendering.write, members)
+            if budget.is_spent or page.last_page:
+                return await asyncio.to_thread(rendering.finish, is_cut=budget.is_spent)
+            position = page.claims[-1].position
+            page = await self._source.frozen_page(scope, run_id, position)
+
+    def _budget(self, deadline: float) -> PreviewBudget:
+        return PreviewBudget(self._most_claims, deadline, asyncio.get_running_loop().time)
+
+
+def _context(run: RunThatWouldBegin) -> RunContext:
+    return RunContext(_NO_RUN, run.run_number, run.organization_id, run.export_date)
+
+
+def _compared_rendering(page: FrozenPage, tried: Candidate) -> ComparedRendering:
+    """Both with what was frozen into the run, so that nothing but the candidate differs."""
+    run = page.run
+    context = RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)
+    before, _ = renderer_of(page.configuration, context)
+    after, _ = renderer_of(tried.applied_to(page.configuration), context)
+    return ComparedRendering(run, before, after)
