@@ -10,6 +10,7 @@ from cli.exchange_definition import exchange_definition
 from cli.hold_exports import hold, release
 from cli.layout_schema import layout_schema
 from cli.list_claims import list_claims
+from cli.preview_export import preview
 from cli.reconcile_exports import reconcile
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command()(exchange_definition)
 app.command()(hold)
 app.command()(layout_schema)
 app.command()(list_claims)
+app.command()(preview)
 app.command()(reconcile)
 app.command()(release)
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.json_document import json_document
 from cli.work import ExitCode
 from exporters.file_check import check_file as findings_of
 from exporters.finding import Finding
@@ -64,19 +64,6 @@ def file_rules(format_name: str, layout: Path | None, settings: Path | None) -> 
     if own is not None:
         return FileRules(Layout.from_document(own), {})
     return FileRules(shipped_layout_of(format_name), {})
-
-
-def json_document(path: Path | None) -> Mapping[str, object] | None:
-    """Read a JSON object; a path to something else is a wrong command line."""
-    if path is None:
-        return None
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is no JSON in UTF-8: {error}") from error
-    if not isinstance(document, dict):
-        raise typer.BadParameter(f"{path} holds no JSON object.")
-    return document
 
 
 def refuse_configuration(invalid: ConfigurationInvalid) -> NoReturn:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.check_file import json_document, refuse_configuration
+from cli.check_file import refuse_configuration
+from cli.json_document import json_document
 from exporters.problem import ConfigurationInvalid
 from exporters.registry import exchange_definition_of
 

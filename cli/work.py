@@ -12,7 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from functions.error_catalogue import entry_of
-from functions.errors import EngineError
+from functions.errors import EngineError, SetUpRefused
 from functions.language import Language, Sentence, preferred_language
 from functions.services import Services
 from functions.settings import Settings, load_settings
@@ -62,6 +62,8 @@ def stop(error: EngineError) -> NoReturn:
     """Say what went wrong and what to do, and leave."""
     entry, language = entry_of(error.code), spoken_language()
     _complain(f"{entry.detail.said(language)} ({error.code})")
+    for problem in error.problems if isinstance(error, SetUpRefused) else ():
+        _complain(f"{problem.field}: {problem.message} ({problem.code})")
     for more in (error.reason, error.note):
         if more:
             _complain(more)

@@ -60,16 +60,16 @@ class Phone:
         self._transport.close()
         self._functions.close()
 
+    def preview(self, organization_id: UUID, period: tuple[date, date]) -> Answer:
+        """Look at what an export would make."""
+        return _answer(
+            self._functions.post("/preview_export", json=_scope(organization_id, period))
+        )
+
     def trigger(self, organization_id: UUID, period: tuple[date, date], key: str) -> Answer:
         """Tap "export"."""
-        body = {
-            "organization_id": str(organization_id),
-            "period_from": period[0].isoformat(),
-            "period_to": period[1].isoformat(),
-        }
-        return _answer(
-            self._functions.post("/trigger_export", json=body, headers={"Idempotency-Key": key})
-        )
+        body, headers = _scope(organization_id, period), {"Idempotency-Key": key}
+        return _answer(self._functions.post("/trigger_export", json=body, headers=headers))
 
     def run(self, run_id: str) -> Answer:
         """Open one run."""
@@ -98,6 +98,14 @@ class Phone:
             .execute()
         )
         return [dict(row) for row in found.data if isinstance(row, dict)]
+
+
+def _scope(organization_id: UUID, period: tuple[date, date]) -> dict[str, str]:
+    return {
+        "organization_id": str(organization_id),
+        "period_from": period[0].isoformat(),
+        "period_to": period[1].isoformat(),
+    }
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -19,6 +19,7 @@ from demo.tables import (
     show_conversation,
     show_first_lines,
     show_history,
+    show_preview,
     show_run,
 )
 from stack.embedded_stack import EmbeddedStack
@@ -39,6 +40,8 @@ def tell(
     console.rule(f"[bold]{example.name}: {example.format}")
     one, other = example.coordinators[:2]
     with Phone(stack, one) as first, Phone(stack, other) as second:
+        preview = first.preview(organization_id, _period()).expect(200)
+        show_preview(console, preview)
         turns = _conversation(first, second, organization_id)
         show_conversation(console, turns)
 
@@ -50,16 +53,24 @@ def tell(
         beside = _documents(first, run["run_id"], folder)
         claims = first.claims(organization_id)
         _check(example, details, claims, content)
+        demand(
+            preview["first_lines"] == content.decode("utf-8").splitlines()[:20],
+            "the preview showed other lines than the file has",
+        )
         show_claims(console, claims, details["left_out"])
         show_run(console, details["run"], str(path.relative_to(output.parent)), beside)
         show_first_lines(console, content)
         show_history(console, first.history(organization_id).expect(200)["runs"])
 
 
+def _period() -> tuple[date, date]:
+    today = date.today()  # noqa: DTZ011 - what a calendar on the phone shows
+    return today - timedelta(days=_DAYS), today
+
+
 def _conversation(first: Phone, second: Phone, organization_id: UUID) -> list[Turn]:
     """Two taps at once, a retry with the same key, and a tap by somebody who lost hers."""
-    today = date.today()  # noqa: DTZ011 - what a calendar on the phone shows
-    period = (today - timedelta(days=_DAYS), today)
+    period = _period()
     key = str(uuid4())
     with ThreadPoolExecutor(2) as taps:
         tapped = taps.submit(first.trigger, organization_id, period, key)

@@ -43,6 +43,16 @@ def show_conversation(console: Console, turns: Iterable[Turn]) -> None:
     console.print(table)
 
 
+def show_preview(console: Console, preview: Mapping[str, Any]) -> None:
+    """What the export would make, before anybody starts it."""
+    console.print(Text("Preview, before anything is exported", style="bold"))
+    console.print(Text(f"{preview['message']} Total: {_amounts(preview['totals'])}."))
+    for cause in preview["left_out_causes"]:
+        numbers = ", ".join(cause["claim_numbers"])
+        console.print(Text(f"{cause['count']} left out ({numbers}): {cause['message']}"))
+    console.print()
+
+
 def show_claims(
     console: Console, claims: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]]
 ) -> None:
