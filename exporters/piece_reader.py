@@ -11,6 +11,7 @@ from exporters.layout import DelimitedDialect, JsonDialect, Layout
 _LINE_ENDS: Final = {"crlf": "\r\n", "lf": "\n"}
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _BETWEEN_RECORDS: Final = ","
+_END_OF_RECORDS: Final = "]"
 
 
 class PieceReader:
@@ -36,10 +37,12 @@ class PieceReader:
     def _records(self, text: str, dialect: JsonDialect) -> list[str]:
         before, after = (edge.decode() for edge in envelope_of(dialect))
         # A document that is full is closed by the voucher that begins the next one.
-        text = text.removeprefix(f"{after}\n").removeprefix(before)
+        openings = (f"{after}\n{before}", before, _BETWEEN_RECORDS)
         records, start = [], 0
         while start < len(text):
-            start += text.startswith(_BETWEEN_RECORDS, start)
+            start += next((len(one) for one in openings if text.startswith(one, start)), 0)
+            if text[start] == _END_OF_RECORDS:
+                break
             _, end = self._json.raw_decode(text, start)
             records.append(text[start:end])
             start = end

@@ -14,8 +14,13 @@ from functions.errors import SetUpRefused
 from functions.preview_budget import PreviewBudget
 from functions.preview_rendering import PreviewRendering, renderer_of
 from functions.preview_request import Candidate, PreviewScope, saved_parts
-from functions.preview_source import Beginning, FrozenPage, PreviewSource, RunThatWouldBegin
-from functions.provisional_numbers import ProvisionalNumbers
+from functions.preview_source import (
+    Beginning,
+    FrozenPage,
+    MembersPage,
+    PreviewSource,
+    RunThatWouldBegin,
+)
 from functions.run_comparison import ComparedRendering, RunComparison
 from functions.run_difference import RunDifference, difference
 from functions.settings import Settings
@@ -59,13 +64,13 @@ class ExportPreview:
             Refused: the caller may not, or the scope is refused, as an export's would be.
         """
         candidate.check()
-        beginning = await self._source.begin(scope, has_candidate=bool(candidate))
+        beginning = await self._source.begin(scope, candidate)
         deadline = asyncio.get_running_loop().time() + self._seconds
         configuration = candidate.applied_to(beginning.configuration)
         rendering = await asyncio.to_thread(
             PreviewRendering, configuration, _context(beginning.run)
         )
-        is_cut = await self._render(beginning, rendering, self._budget(deadline))
+        is_cut = await self._render(beginning, candidate, rendering, self._budget(deadline))
         latest = (one.run.run_id for one in beginning.latest_runs[:latest_runs])
         tried = candidate or saved_parts(beginning.configuration)
         comparisons = [
@@ -87,18 +92,21 @@ class ExportPreview:
         )
 
     async def _render(
-        self, beginning: Beginning, rendering: PreviewRendering, budget: PreviewBudget
+        self,
+        beginning: Beginning,
+        candidate: Candidate,
+        rendering: PreviewRendering,
+        budget: PreviewBudget,
     ) -> bool:
         """Whether there was more than the budget allows."""
-        numbers = ProvisionalNumbers(beginning.run.first_voucher_number)
-        claims, following = beginning.claims, beginning.next
+        page: MembersPage = beginning
         while True:
-            for members in budget.portions(numbers.members(claims)):
+            for members in budget.portions(page.claims):
                 await asyncio.to_thread(rendering.write, members)
-            if budget.is_spent or following is None:
+            if budget.is_spent or page.next is None:
+                await asyncio.to_thread(rendering.finish)
                 return budget.is_spent
-            page = await self._source.page_after(beginning.run, following)
-            claims, following = page.claims, page.next
+            page = await self._source.page_at(beginning.run, candidate, page.next)
 
     async def _compare(
         self, scope: RunThatWouldBegin, run_id: UUID, tried: Candidate, budget: PreviewBudget

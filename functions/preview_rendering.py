@@ -76,6 +76,10 @@ class PreviewRendering:
             self._count(claim, documents[claim.claim_id])
         self.seen += len(members)
 
+    def finish(self) -> None:
+        """Ends the file: a format that must know a voucher whole gives its last one here."""
+        self._keep(self._renderer.finish())
+
     def summary(self) -> RenderSummary:
         """What would be in the file."""
         return self._renderer.summary()
@@ -97,9 +101,13 @@ class PreviewRendering:
         for place, member in enumerate(members):
             if len(self.first_lines) >= MOST_LINES:
                 return place
-            self.first_lines += self._reader.lines(self._renderer.render([member]))
-            del self.first_lines[MOST_LINES:]
+            self._keep(self._renderer.render([member]))
         return len(members)
+
+    def _keep(self, piece: bytes) -> None:
+        if len(self.first_lines) < MOST_LINES:
+            self.first_lines += self._reader.lines(piece)
+            del self.first_lines[MOST_LINES:]
 
     def _count(self, claim: LeftOut, document: Mapping[str, object]) -> None:
         self.left_out_count += 1

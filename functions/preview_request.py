@@ -11,6 +11,7 @@ from exporters.problem import ProblemCode
 from functions.errors import SetUpProblem, SetUpRefused
 
 MOST_RUNS: Final = 3
+_OF_VOUCHERS: Final = ("voucher_per", "most_voucher_lines")
 _PARTS: Final = ("settings", "layout", "posting_rules")
 
 
@@ -39,6 +40,22 @@ class Candidate:
     def applied_to(self, configuration: Mapping[str, object]) -> dict[str, object]:
         """The configuration with the candidate's parts in place of its own."""
         return {**configuration, **self.parts}
+
+    def of_vouchers(self) -> dict[str, object] | None:
+        """What the database must know to form vouchers as it would under the candidate.
+
+        None without a candidate. The rest stays here: a layout may be large, and pages are many.
+        """
+        if not self.parts:
+            return None
+        told: dict[str, object] = {}
+        settings, rules = self.parts.get("settings"), self.parts.get("posting_rules")
+        if isinstance(settings, Mapping):
+            told["settings"] = {name: settings[name] for name in _OF_VOUCHERS if name in settings}
+        if isinstance(rules, Sequence):
+            accounts = (rule.get("tax_account_code") for rule in rules)
+            told["posting_rules"] = [{"tax_account_code": one} for one in accounts if one][:1]
+        return told
 
     def check(self) -> None:
         """A frozen rule may have members of a later version; one that is tried has none.

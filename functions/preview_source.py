@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from exporters.claim import Member
 from exporters.run_renderer import RENDERER_VERSION
 from functions.export_run import Breakdown, ExportRun, Told
-from functions.preview_request import PreviewScope
+from functions.preview_request import Candidate, PreviewScope
 from functions.supabase_connection import SupabaseSession
 
 
@@ -28,26 +28,14 @@ class RunThatWouldBegin(Told):
     first_voucher_number: int
 
 
-class EligibleClaim(Told):
-    """A claim that an export would take now, as it would be frozen."""
+class MembersPage(Told):
+    """Members that a run would have, in its order.
 
-    claim_id: UUID
-    generation: int
-    document: dict[str, object]
+    `next` is where the page after it begins, to be handed back as it came; None on the last page.
+    """
 
-
-class Place(Told):
-    """The last claim of a page. The time is handed back as it came."""
-
-    approved_at: str
-    claim_id: UUID
-
-
-class ClaimsPage(Told):
-    """Claims in the order of a run; `next` is None on the last page."""
-
-    claims: tuple[EligibleClaim, ...]
-    next: Place | None
+    claims: tuple[Member, ...]
+    next: Mapping[str, object] | None
 
 
 class EarlierRun(Told):
@@ -64,7 +52,7 @@ class StandingHold(Told):
     held_by: str | None = None
 
 
-class Beginning(ClaimsPage):
+class Beginning(MembersPage):
     """The first page, with all that an export would begin with.
 
     `latest_runs` are at most five completed runs of the target, newest first.
@@ -87,7 +75,7 @@ class FrozenPage(Told):
 
 
 _BEGINNING = TypeAdapter(Beginning)
-_PAGE = TypeAdapter(ClaimsPage)
+_PAGE = TypeAdapter(MembersPage)
 _FROZEN = TypeAdapter(FrozenPage)
 
 
@@ -97,28 +85,30 @@ class PreviewSource:
     def __init__(self, session: SupabaseSession) -> None:
         self._session = session
 
-    async def begin(self, scope: PreviewScope, *, has_candidate: bool) -> Beginning:
+    async def begin(self, scope: PreviewScope, candidate: Candidate) -> Beginning:
         """Raises Refused, as begin does; a candidate needs an accountant or an admin."""
         arguments = {
             "p_organization_id": scope.organization_id,
             "p_target": scope.target,
             "p_period_from": scope.period_from,
             "p_period_to": scope.period_to,
-            "p_has_candidate": has_candidate,
+            "p_candidate": candidate.of_vouchers(),
             "p_renderer_version": RENDERER_VERSION,
         }
         return await self._session.call("preview_export", arguments, _BEGINNING)
 
-    async def page_after(self, run: RunThatWouldBegin, place: Place) -> ClaimsPage:
+    async def page_at(
+        self, run: RunThatWouldBegin, candidate: Candidate, place: Mapping[str, object]
+    ) -> MembersPage:
         """The next claims that were approved before the cut-off."""
         arguments = {
             "p_organization_id": run.organization_id,
             "p_target": run.target,
             "p_period_from": run.period_from,
             "p_period_to": run.period_to,
+            "p_candidate": candidate.of_vouchers(),
             "p_cut_off": run.cut_off,
-            "p_after_approved_at": place.approved_at,
-            "p_after_claim_id": place.claim_id,
+            "p_place": place,
         }
         return await self._session.call("preview_export_page", arguments, _PAGE)
 

@@ -1,6 +1,7 @@
 """What another configuration would have made of a run: rendered twice, compared claim by claim."""
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -63,38 +64,76 @@ class RunComparison:
     problems: tuple[SetUpProblem, ...] = ()
 
 
-class _Told(NamedTuple):
-    lines: list[str]
+@dataclass
+class _Told:
+    """What one file says of a member, once all of it is written."""
+
+    member: Member
+    line_count: int
     left_out: LeftOut | None
+    lines: list[str] = field(default_factory=list)
 
 
 class _Side:
-    """One of the two files."""
+    """One of the two files.
+
+    A format that must know a voucher whole writes a claim after the next one came, so lines are
+    given to the members in their order, to each as many as it has journal lines.
+    """
 
     def __init__(self, renderer: RunRenderer) -> None:
         self.renderer = renderer
         self._reader = PieceReader(renderer.layout)
         self._hash = hashlib.sha256()
+        self._line_count = 0
+        self._waiting: deque[_Told] = deque()
+        self.told: deque[_Told] = deque()
         self.header: tuple[str, ...] = ()
 
-    def tell(self, member: Member) -> _Told:
+    def write(self, member: Member) -> None:
+        """Goes on with the next member; `told` has those that are written."""
         piece = self.renderer.render([member])
-        self._hash.update(piece)
+        left_out = next(iter(self.renderer.take_left_out()), None)
         lines, place = self._reader.lines(piece), self.renderer.page_lines()
+        self._waiting.append(_Told(member, self._lines_of_last(lines), left_out))
         if place is not None:
             # What opens the file comes with its first claim, and is no line of hers.
-            own = place.last_line - place.first_lines[0] + 1
-            self.header = self.header or tuple(lines[:-own])
-            lines = lines[-own:]
-        return _Told(lines, next(iter(self.renderer.take_left_out()), None))
+            opening = len(lines) - (place.last_line - place.first_lines[0] + 1)
+            self.header = self.header or tuple(lines[:opening])
+            lines = lines[opening:]
+        self._hash.update(piece)
+        self._hand_out(lines)
 
-    def sha256(self) -> str:
-        self._hash.update(self.renderer.finish())
+    def _lines_of_last(self, lines: Sequence[str]) -> int:
+        if not self.renderer.layout:
+            # Nobody knows how many lines such a format has for each; it gives them at once.
+            return len(lines)
+        before, self._line_count = self._line_count, self.renderer.summary().line_count
+        return self._line_count - before
+
+    def finish(self) -> str:
+        """The rest; the file's SHA-256."""
+        piece = self.renderer.finish()
+        self._hash.update(piece)
+        self._hand_out(self._reader.lines(piece))
         return self._hash.hexdigest()
+
+    def _hand_out(self, lines: Sequence[str]) -> None:
+        rest = deque(lines)
+        while self._waiting:
+            first = self._waiting[0]
+            while rest and len(first.lines) < first.line_count:
+                first.lines.append(rest.popleft())
+            if len(first.lines) < first.line_count:
+                return
+            self.told.append(self._waiting.popleft())
 
 
 class ComparedRendering:
-    """Renders the pages of a run under both configurations. Blocks: use a thread."""
+    """Renders the pages of a run under both configurations. Blocks: use a thread.
+
+    Claims keep the vouchers that the run put them in, whatever the candidate says of vouchers.
+    """
 
     def __init__(self, run: ExportRun, before: RunRenderer, after: RunRenderer) -> None:
         self._before = _Side(before)
@@ -104,22 +143,30 @@ class ComparedRendering:
     def write(self, members: Sequence[Member]) -> None:
         """Compares a page."""
         for member in members:
-            self._compare(member, self._before.tell(member), self._after.tell(member))
+            self._before.write(member)
+            self._after.write(member)
+            self._compare_what_is_told()
         self.result.seen += len(members)
 
     def finish(self, *, is_cut: bool) -> RunComparison:
         """What came of all pages; `is_cut`: there would have been more."""
         result, file = self.result, self.result.run.file
+        sha256, _ = self._before.finish(), self._after.finish()
+        self._compare_what_is_told()
         result.is_cut = is_cut
         if not is_cut and file is not None:
-            result.is_reproduced = self._before.sha256() == file.sha256
+            result.is_reproduced = sha256 == file.sha256
         if self._before.header != self._after.header:
             result.header = (self._before.header, self._after.header)
         result.shifts = tuple(_shifts(self._before.renderer, self._after.renderer))
         return result
 
-    def _compare(self, member: Member, before: _Told, after: _Told) -> None:
-        result = self.result
+    def _compare_what_is_told(self) -> None:
+        while self._before.told and self._after.told:
+            self._compare(self._before.told.popleft(), self._after.told.popleft())
+
+    def _compare(self, before: _Told, after: _Told) -> None:
+        result, member = self.result, before.member
         if after.left_out is not None and before.left_out is None:
             result.left_out_count += 1
             if len(result.left_out) < _MOST_LEFT_OUT:
@@ -133,9 +180,8 @@ class ComparedRendering:
         result.changed_line_count += len(pairs)
         if len(result.changes) < _MOST_CHANGES:
             number = str(member.document.get("claim_number", ""))
-            result.changes.append(
-                LineChange(number, member.voucher_number, pairs[:_MOST_LINES_OF_A_CLAIM])
-            )
+            told = pairs[:_MOST_LINES_OF_A_CLAIM]
+            result.changes.append(LineChange(number, member.voucher_number, told))
 
 
 def _unlike(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str | None, str | None]]:

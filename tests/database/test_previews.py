@@ -1,8 +1,9 @@
 """preview_export, preview_export_page, read_frozen_members: what would be reserved, read and left alone."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -41,7 +42,6 @@ def preview(
             "p_target": None,
             "p_period_from": OCTOBER[0],
             "p_period_to": OCTOBER[1],
-            "p_has_candidate": False,
             **changes,
         },
     )
@@ -56,9 +56,9 @@ def page_after(
         "p_target": run["target"],
         "p_period_from": run["period_from"],
         "p_period_to": run["period_to"],
+        "p_candidate": None,
         "p_cut_off": run["cut_off"],
-        "p_after_approved_at": place["approved_at"],
-        "p_after_claim_id": place["claim_id"],
+        "p_place": place,
     }
     return call(connection, "preview_export_page", **{**arguments, **changes})
 
@@ -76,42 +76,122 @@ def frozen(
     )
 
 
-def walked(connection: psycopg.Connection, organisation: Organisation) -> list[UUID]:
-    """The claims of all pages."""
-    first = page = preview(connection, organisation)
-    claims = [claim["claim_id"] for claim in first["claims"]]
+def walked(
+    connection: psycopg.Connection,
+    organisation: Organisation,
+    candidate: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """The members of all pages."""
+    first = page = preview(connection, organisation, p_candidate=candidate)
+    members: list[dict[str, Any]] = list(first["claims"])
     while page["next"] is not None:
-        page = page_after(connection, first, page["next"])
-        claims += [claim["claim_id"] for claim in page["claims"]]
-    return claims
+        page = page_after(connection, first, page["next"], p_candidate=candidate)
+        members += page["claims"]
+    return members
 
 
-@pytest.mark.parametrize("count", [0, 1, PAGE, PAGE + 1])
-def test_the_pages_are_what_a_run_reserves(organisation: Organisation, count: int) -> None:
-    """The same claims, documents and order, approved in one second or one after the other."""
+SHARED = {
+    "claim": {},
+    "claimant": {"voucher_per": "claimant", "most_voucher_lines": 900},
+    "run": {"voucher_per": "run", "most_voucher_lines": 7},
+}
+
+
+def share_vouchers(organisation: Organisation, settings: dict[str, Any]) -> None:
+    """Save settings about vouchers beside the others."""
+    organisation.execute(
+        "update public.export_targets set settings = settings || %s::jsonb where organization_id = %s",
+        json.dumps(settings),
+        organisation.id,
+    )
+
+
+def reserved(user: psycopg.Connection, organisation: Organisation) -> list[dict[str, Any]]:
+    """The members of a run, after all its pages."""
+    begun = page = begin(user, organisation)
+    members: list[dict[str, Any]] = list(page["claims"])
+    with organisation.as_service() as service:
+        while not page["last_page"]:
+            page = call(
+                service,
+                "reserve_export_page",
+                p_run_id=begun["run"]["run_id"],
+                p_fencing_token=begun["fencing_token"],
+                p_after_position=members[-1]["position"],
+            )
+            members += page["claims"]
+    return members
+
+
+@pytest.mark.parametrize("voucher_per", SHARED)
+@pytest.mark.parametrize("count", [1, PAGE, 2 * PAGE + 1])
+def test_the_members_are_those_that_a_run_reserves(
+    organisation: Organisation, count: int, voucher_per: str
+) -> None:
+    """Claims, documents, positions, generations and voucher numbers, whoever shares a voucher."""
     organisation.add_claims(count // 2, spacing=timedelta(0))
     organisation.add_claims(count - count // 2)
+    organisation.execute(
+        "update public.expense_claims set claimant_number = nullif(abs(hashtext(id::text)) %% 4, 0)"
+        " where organization_id = %s",
+        organisation.id,
+    )
+    organisation.execute(
+        "insert into public.export_counters (organization_id, name, last_value)"
+        " values (%s, 'voucher_number', 41)",
+        organisation.id,
+    )
+    share_vouchers(organisation, SHARED[voucher_per])
     user = organisation.as_user(organisation.add_member())
 
-    seen, first = walked(user, organisation), preview(user, organisation)
-    if not count:
-        assert (seen, first["next"]) == ([], None)
-        return
+    seen = walked(user, organisation)
+    members = reserved(user, organisation)
+
+    assert len(seen) == count
+    assert seen[0]["voucher_number"] == 42
+    assert seen == members
+
+
+@pytest.mark.parametrize("voucher_per", ["claimant", "run"])
+def test_a_candidate_forms_vouchers_before_it_is_saved(
+    organisation: Organisation, voucher_per: str
+) -> None:
+    """On all pages, and also that a rule splits tax off; then the same is saved and exported."""
+    organisation.add_claims(PAGE + 500)
+    rules = [{"tax_account_code": "2710"}]
+    candidate = {"settings": SHARED[voucher_per], "posting_rules": rules}
+    admin = organisation.as_user(organisation.add_member("admin"))
+    as_saved = walked(admin, organisation)
+
+    seen = walked(admin, organisation, candidate)
+    share_vouchers(organisation, SHARED[voucher_per])
+    organisation.execute(
+        "update public.export_posting_rules set tax_percent = 25, tax_account_code = '2710'"
+        " where organization_id = %s and expense_type = 'mileage'",
+        organisation.id,
+    )
+
+    assert seen == reserved(admin, organisation)
+    assert seen != as_saved
+
+
+def test_the_frame_is_what_a_run_freezes(organisation: Organisation) -> None:
+    """Configuration, numbers and days as begin writes them; without a claim there is an empty page."""
+    user = organisation.as_user(organisation.add_member())
+    assert (preview(user, organisation)["claims"], preview(user, organisation)["next"]) == (
+        [],
+        None,
+    )
+    organisation.add_claim()
+    first = preview(user, organisation)
+
     begun = begin(user, organisation)
 
-    members = organisation.execute(
-        "select claim_id::text from public.export_run_claims order by position"
-    )
-    assert begun["outcome"] == "started"
-    assert seen[: len(members)] == [claim_id for (claim_id,) in members]
-    assert len(seen) == len(set(seen)) == count
-    told = [(one["claim_id"], one["generation"], one["document"]) for one in first["claims"]]
-    reserved = [(one["claim_id"], one["generation"], one["document"]) for one in begun["claims"]]
-    assert told == reserved
     assert first["configuration"] == begun["configuration"]
-    run = begun["run"]
     names = ("run_number", "target", "format", "period_from", "period_to", "export_date")
-    assert {name: first["run"][name] for name in names} == {name: run[name] for name in names}
+    assert {name: first["run"][name] for name in names} == {
+        name: begun["run"][name] for name in names
+    }
     assert first["run"]["first_voucher_number"] == begun["claims"][0]["voucher_number"]
 
 
@@ -131,7 +211,7 @@ def test_nothing_is_written_or_locked(organisation: Organisation) -> None:
 
     user.execute("set default_transaction_read_only = on")
     user.execute("set lock_timeout = '1s'")
-    first = preview(user, organisation, p_has_candidate=True)
+    first = preview(user, organisation, p_candidate={})
     kept = frozen(user, organisation, run["run"]["run_id"])
 
     holder.rollback()
@@ -235,7 +315,7 @@ def test_members_and_strangers_are_refused(organisation: Organisation) -> None:
     organisation.add_claim()
     coordinator = organisation.as_user(organisation.add_member())
     first = preview(coordinator, organisation)
-    place = {"approved_at": APPROVED_AT, "claim_id": uuid4()}
+    place = {"approved_at": str(APPROVED_AT), "claim_id": str(uuid4())}
     run = complete(organisation, begin(coordinator, organisation))["run"]
     other = Organisation.create(organisation.database, "dynamics", "HLF")
 
@@ -254,16 +334,13 @@ def test_members_and_strangers_are_refused(organisation: Organisation) -> None:
 def test_a_coordinator_has_no_candidate_and_no_frozen_configuration(
     organisation: Organisation,
 ) -> None:
-    """Nor does it help to leave the question open."""
+    """She exports as things are."""
     organisation.add_claim()
     coordinator = organisation.as_user(organisation.add_member())
     run = complete(organisation, begin(coordinator, organisation))["run"]
 
-    for has_candidate in (True, None):
-        asked = refusal(
-            lambda it=has_candidate: preview(coordinator, organisation, p_has_candidate=it)
-        )
-        assert asked == ("PT403", "not_allowed")
+    asked = refusal(lambda: preview(coordinator, organisation, p_candidate={}))
+    assert asked == ("PT403", "not_allowed")
     assert refusal(lambda: frozen(coordinator, organisation, run["run_id"])) == (
         "PT403",
         "not_allowed",
@@ -310,7 +387,11 @@ def test_a_page_reads_a_page(organisation: Organisation, analysed: bool) -> None
         organisation.execute("analyze public.expense_claims, public.expense_claim_lines")
     user = organisation.as_user(organisation.add_member())
     first = preview(user, organisation)
-    middle = {"approved_at": APPROVED_AT + timedelta(seconds=600), "claim_id": uuid4()}
+    middle = {
+        **first["next"],
+        "approved_at": str(APPROVED_AT + timedelta(seconds=600)),
+        "claim_id": str(uuid4()),
+    }
 
     with user.transaction():
         page = page_after(user, first, middle)

@@ -76,10 +76,17 @@ def causes_of(claims: list[Body]) -> set[tuple[str, str]]:
     return {(claim["claim_number"], claim["code"]) for claim in claims}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("seed", "more"),
+    [
+        (1, {}),
+        (2, {"voucher_per": "claimant", "posting_date": "export"}),
+        (3, {"voucher_per": "run", "posting_date": "export", "most_voucher_lines": 9}),
+    ],
+)
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_preview_is_the_export_that_follows(
-    stack: EmbeddedStack, new_user: NewUser, format_name: str, seed: int
+    stack: EmbeddedStack, new_user: NewUser, format_name: str, seed: int, more: Body
 ) -> None:
     """The same first lines, totals, counts, breakdown, notices, and left-out claims, in every format."""
     target, settings = FORMATS[format_name]
@@ -87,7 +94,7 @@ def test_a_preview_is_the_export_that_follows(
     organisation.execute(
         "update public.export_targets set format = %s, settings = %s where organization_id = %s",
         format_name,
-        json.dumps(settings),
+        json.dumps(settings | more),
         organisation.id,
     )
     strange_claims(organisation, seed)
@@ -550,6 +557,48 @@ def test_earlier_runs_are_made_again_with_a_candidate(
     assert compared["header"] is None
     assert every_row(organisation) == before
     assert coordinator.download(run["run_id"]).content == content
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("voucher_per", ["claim", "run"])
+def test_each_claim_is_compared_with_itself_in_every_format(
+    stack: EmbeddedStack, new_user: NewUser, format_name: str, voucher_per: str
+) -> None:
+    """A claim that is left out, or a voucher that is written late, moves nobody else's lines."""
+    target, settings = FORMATS[format_name]
+    organisation = Organisation.create(stack.database, target)
+    shared = {"voucher_per": voucher_per, "posting_date": "export"}
+    organisation.execute(
+        "update public.export_targets set format = %s, settings = %s where organization_id = %s",
+        format_name,
+        json.dumps(settings | shared),
+        organisation.id,
+    )
+    for types in (["mileage"], ["toll", "mileage"], ["receipt"], ["toll"], ["mileage", "mileage"]):
+        organisation.add_claim([(one, "10.00") for one in types])
+    user = new_user("admin", organisation)
+    run = user.trigger(organisation).json()["run"]
+    content = user.download(run["run_id"]).content.decode()
+    rules = [
+        {"side": "expense", "expense_type": "mileage", "account_code": "7100"},
+        {"side": "expense", "expense_type": "toll", "account_code": "7199"},
+        {"side": "payable", "account_code": "2990"},
+    ]
+
+    [compared] = told(
+        user, organisation, candidate={"posting_rules": rules}, compare_run_id=run["run_id"]
+    )["compared_runs"]
+
+    assert compared["is_reproduced"] is True
+    assert (compared["left_out_count"], compared["header"]) == (1, None)
+    pairs = [pair for change in compared["changes"] for pair in change["lines"]]
+    changed = [pair for pair in pairs if "7199" in (pair["after"] or "")]
+    assert len(changed) == 2
+    for pair in changed:
+        assert pair["before"] in content
+        assert pair["after"] == pair["before"].replace("7140", "7199")
+    if voucher_per == "claim":
+        assert compared["changed_count"] == len(pairs) == 2
 
 
 def test_a_header_that_would_change_is_told_once(

@@ -64,7 +64,6 @@ FLOORS = [
     {
         "run_rendering",
         "document_rendering",
-        "provisional_numbers",
         "configuration_check",
         "problem",
         "export_reconciliation",

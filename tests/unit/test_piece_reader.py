@@ -45,20 +45,20 @@ def test_the_pieces_of_a_delimited_file_are_its_lines(
     assert lines == content.decode(codec).splitlines()
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
 @pytest.mark.parametrize("most", [None, 3, 4, 7])
-def test_the_pieces_of_json_are_its_records(most: int | None) -> None:
-    """Also where a full document is closed and the next one opened."""
+def test_the_pieces_of_json_are_its_records(most: int | None, size: int) -> None:
+    """Also where a full document is closed within a piece or between two, and at the end."""
     layout = Layout.shipped("xledger_json").model_dump(mode="json")
     layout["dialect"]["most_records"] = most
     document = xledger_document(layout=layout, format="xledger_json")
     document["settings"]["job_level_db_sub_id"] = 1
     made = renderer(document)
-    reader, content, records = PieceReader(made.layout), b"", []
-    for member in members(*(claim(number) for number in range(1, 6))):
-        piece = made.render([member])
-        content += piece
-        records += reader.lines(piece)
-    content += made.finish()
+    everybody = members(*(claim(number) for number in range(1, 6)))
+    pieces = [made.render(everybody[start : start + size]) for start in range(0, 5, size)]
+    pieces.append(made.finish())
+    reader, content = PieceReader(made.layout), b"".join(pieces)
+    records = [record for piece in pieces for record in reader.lines(piece)]
 
     where = layout["dialect"]["records_at"].split(".")
     kept = []
