@@ -136,6 +136,6 @@ def _compared_rendering(page: FrozenPage, tried: Candidate) -> ComparedRendering
     """Both with what was frozen into the run, so that nothing but the candidate differs."""
     run = page.run
     context = RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)
-    before, _ = renderer_of(page.configuration, context)
-    after, _ = renderer_of(tried.applied_to(page.configuration), context)
+    before, _ = renderer_of(page.frozen(), context)
+    after, _ = renderer_of(tried.applied_to(page.frozen()), context)
     return ComparedRendering(run, before, after)

@@ -66,12 +66,19 @@ class Beginning(MembersPage):
 
 
 class FrozenPage(Told):
-    """A page of what a completed run was made of."""
+    """A page of what a completed run was made of; `layout` is the one that was used, in full."""
 
     run: ExportRun
     configuration: Mapping[str, object]
+    layout: Mapping[str, object] | None
     claims: tuple[Member, ...]
     last_page: bool
+
+    def frozen(self) -> Mapping[str, object]:
+        """What the run was made under: the layout that was shipped then may be another now."""
+        if self.run.renderer_version == RENDERER_VERSION or not self.layout:
+            return self.configuration
+        return {**self.configuration, "layout": self.layout}
 
 
 _BEGINNING = TypeAdapter(Beginning)

@@ -4277,6 +4277,17 @@ CREATE FUNCTION export_engine.key_lifetime() RETURNS interval
 
 COMMENT ON FUNCTION export_engine.key_lifetime() IS 'How long an idempotency key is remembered. A forgotten key is harmless: the claims themselves are guarded.';
 
+CREATE FUNCTION export_engine.last_number(p_organization_id uuid, p_name text) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    (select c.last_value from public.export_counters as c where c.organization_id = p_organization_id and c.name = p_name), 0
+  );
+$$;
+
+COMMENT ON FUNCTION export_engine.last_number(p_organization_id uuid, p_name text) IS 'The last number given, 0 before the first. It is not taken: the next one may be somebody else''s by then.';
+
 CREATE FUNCTION export_engine.latest_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -5291,6 +5302,186 @@ $$;
 
 COMMENT ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) IS 'The latest parked run that holds claims of a scope; null if none.';
 
+CREATE FUNCTION export_engine.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_target public.export_targets;
+  v_configuration jsonb;
+  v_run public.export_runs;
+  v_first_voucher_number bigint;
+begin
+  -- Whoever may read frozen configurations may try another one; the others see what would be exported as things are.
+  perform export_engine.require_role(
+    p_organization_id,
+    case when p_candidate is null then array['coordinator', 'accountant', 'admin'] else array['accountant', 'admin'] end
+  );
+  perform export_engine.check_period(p_period_from, p_period_to);
+  v_target := export_engine.find_target(p_organization_id, p_target);
+  v_configuration := export_engine.freeze_configuration(v_target, p_renderer_version);
+  v_run := export_engine.run_that_would_begin(
+    v_target, p_period_from, p_period_to, clock_timestamp(), v_configuration || coalesce(p_candidate, '{}'::jsonb)
+  );
+  v_first_voucher_number := 1 + export_engine.last_number(p_organization_id, 'voucher_number');
+  return jsonb_build_object(
+    'run', jsonb_build_object(
+      'organization_id', v_run.organization_id,
+      'target', v_run.target,
+      'format', v_run.format,
+      'period_from', v_run.period_from,
+      'period_to', v_run.period_to,
+      'time_zone', v_run.time_zone,
+      'cut_off', v_run.cut_off,
+      'export_date', v_run.export_date,
+      'run_number', 1 + export_engine.last_number(p_organization_id, 'run_number'),
+      'first_voucher_number', v_first_voucher_number
+    ),
+    'configuration', v_configuration,
+    'hold', (
+      select jsonb_build_object('reason', h.reason, 'held_by', h.held_by)
+      from export_engine.standing_hold(p_organization_id) as h
+      where h.id is not null
+    ),
+    'run_under_way', (
+      select export_engine.run_json(r)
+      from public.export_locks as l
+      join public.export_runs as r on r.id = l.run_id
+      where l.organization_id = p_organization_id and l.expires_at > clock_timestamp()
+    ),
+    'latest_runs', export_engine.runs_to_compare_with(p_organization_id, v_target.target)
+  ) || export_engine.preview_page(v_run, v_first_voucher_number, null, null);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) IS 'What an export of this scope would freeze and reserve first, and what there is to hold it against. Definer, because documents, counters and configuration are read as begin reads them, for callers that are judged here.';
+
+CREATE FUNCTION export_engine.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_target public.export_targets;
+  v_run public.export_runs;
+  v_open jsonb := nullif(p_place -> 'open_voucher', 'null'::jsonb);
+  v_voucher export_engine.voucher_in_making;
+begin
+  perform export_engine.require_role(p_organization_id, array['coordinator', 'accountant', 'admin']);
+  perform export_engine.check_period(p_period_from, p_period_to);
+  v_target := export_engine.find_target(p_organization_id, p_target);
+  v_run := export_engine.run_that_would_begin(
+    v_target,
+    p_period_from,
+    p_period_to,
+    least(p_cut_off, clock_timestamp()),
+    export_engine.freeze_configuration(v_target, null) || coalesce(p_candidate, '{}'::jsonb)
+  );
+  v_run.cursor_approved_at := p_place ->> 'approved_at';
+  v_run.cursor_claim_id := p_place ->> 'claim_id';
+  v_run.reserved_count := p_place ->> 'position';
+  if v_open is not null then
+    v_voucher := row(1, v_open ->> 'grouping_key', (v_open ->> 'line_count')::integer);
+  end if;
+  return export_engine.preview_page(
+    v_run, (p_place ->> 'first_voucher_number')::bigint, (v_open ->> 'voucher_number')::bigint, v_voucher
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) IS 'The page of a preview from a place on. Definer, because documents are built as reserve builds them, for callers that are judged here.';
+
+CREATE FUNCTION export_engine.preview_page(p_run public.export_runs, p_first_voucher_number bigint, p_open_number bigint, p_open export_engine.voucher_in_making) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_voucher_per text := export_engine.voucher_per(p_run.configuration);
+  v_seen uuid[];
+  v_last_approved_at timestamptz;
+  v_claim_ids uuid[];
+  v_voucher_ordinals integer[];
+  v_last_ordinal integer;
+  v_claims jsonb;
+  v_last_document jsonb;
+  v_open_lines integer;
+begin
+  -- The question that next_claims asks before it locks. Claims on hold are among them: whoever exports by hand takes them.
+  select array_agg(c.claim_id order by c.approved_at, c.claim_id), max(c.approved_at)
+  into v_seen, v_last_approved_at
+  from export_engine.eligible_claims(
+    p_run.organization_id,
+    export_engine.approved_from(p_run),
+    export_engine.approved_before(p_run),
+    coalesce(p_run.cursor_approved_at, '-infinity'::timestamptz),
+    coalesce(p_run.cursor_claim_id, '00000000-0000-0000-0000-000000000000'::uuid),
+    export_engine.page_size()
+  ) as c;
+
+  -- As reserve_claims forms and numbers them.
+  select array_agg(g.claim_id order by g.place), array_agg(g.voucher_ordinal order by g.place)
+  into v_claim_ids, v_voucher_ordinals
+  from export_engine.claims_in_vouchers(p_run.configuration, v_seen, p_run.time_zone, p_open) as g;
+  v_last_ordinal := coalesce(v_voucher_ordinals[cardinality(v_voucher_ordinals)], 0);
+
+  with members as (
+    select
+      wanted.place,
+      wanted.voucher_ordinal,
+      claim.document,
+      jsonb_build_object(
+        'position', p_run.reserved_count + wanted.place,
+        'claim_id', claim.claim_id,
+        'kind', 'entry',
+        'generation', 1 + coalesce(back.generation, 0),
+        'voucher_number', case
+          when wanted.voucher_ordinal = 0 then p_open_number else p_first_voucher_number + wanted.voucher_ordinal - 1
+        end,
+        'document', claim.document
+      ) as member
+    from rows from (unnest(v_claim_ids), unnest(v_voucher_ordinals)) with ordinality as wanted (claim_id, voucher_ordinal, place)
+    join export_engine.claim_documents(v_seen, p_run.time_zone) as claim on claim.claim_id = wanted.claim_id
+    left join (
+      select m.claim_id, max(m.generation) as generation
+      from public.export_run_claims as m
+      where m.claim_id = any (v_seen) and m.kind = 'reversal' and m.released_at is null
+      group by m.claim_id
+    ) as back on back.claim_id = wanted.claim_id
+  )
+  select
+    coalesce(jsonb_agg(m.member order by m.place), '[]'::jsonb),
+    (array_agg(m.document order by m.place desc) filter (where v_voucher_per <> 'claim'))[1],
+    sum(export_engine.most_lines_of(m.document, p_run.configuration))
+      filter (where v_voucher_per <> 'claim' and m.voucher_ordinal = v_last_ordinal)
+  into v_claims, v_last_document, v_open_lines
+  from members as m;
+
+  return jsonb_build_object(
+    'claims', v_claims,
+    'next', case
+      when cardinality(v_seen) = export_engine.page_size()
+        then jsonb_build_object(
+          'approved_at', v_last_approved_at,
+          'claim_id', v_seen[cardinality(v_seen)],
+          'position', p_run.reserved_count + cardinality(v_seen),
+          'first_voucher_number', p_first_voucher_number + v_last_ordinal,
+          'open_voucher', case
+            when v_voucher_per <> 'claim'
+              then jsonb_build_object(
+                'voucher_number', case
+                  when v_last_ordinal = 0 then p_open_number else p_first_voucher_number + v_last_ordinal - 1
+                end,
+                'grouping_key', export_engine.voucher_key(v_voucher_per, v_claim_ids[cardinality(v_claim_ids)], v_last_document),
+                'line_count', v_open_lines + case when v_last_ordinal = 0 then (p_open).line_count else 0 end
+              )
+          end
+        )
+    end
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.preview_page(p_run public.export_runs, p_first_voucher_number bigint, p_open_number bigint, p_open export_engine.voucher_in_making) IS 'The members that a run''s next page would have, and where the page after it begins; null after the last. Locks nothing.';
+
 CREATE FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -5320,6 +5511,30 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) IS 'A page of the members that are in a completed run''s file, as they were frozen, whatever became of them since. Definer, because the worker need not be allowed to read tables.';
+
+CREATE FUNCTION export_engine.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  perform export_engine.require_role(p_organization_id, array['accountant', 'admin']);
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id and r.organization_id = p_organization_id;
+  if v_run.id is null then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  if v_run.status <> 'completed' or v_run.file_sha256 is null or v_run.target <> p_target then
+    perform export_engine.refuse(
+      409, 'run_not_comparable', 'Only a completed run of this target that has a file can be rendered again.', 'Choose another run.'
+    );
+  end if;
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'configuration', v_run.configuration, 'layout', v_run.layout)
+    || export_engine.read_file_members(v_run.id, p_after_position);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) IS 'A completed run with the configuration, the layout it used and a page of the claims that are in its file. Definer, because the page is read as a worker reads it, for accountants and admins, who are judged here.';
 
 CREATE FUNCTION export_engine.read_left_out_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -6917,6 +7132,30 @@ $$;
 
 COMMENT ON FUNCTION export_engine.run_json(p_run public.export_runs) IS 'A run as every function answers it: the one JSON form, without the key and the frozen configuration.';
 
+CREATE FUNCTION export_engine.run_that_would_begin(p_target public.export_targets, p_period_from date, p_period_to date, p_cut_off timestamp with time zone, p_configuration jsonb) RETURNS public.export_runs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  v_run.organization_id := p_target.organization_id;
+  v_run.target := p_target.target;
+  v_run.format := p_target.format;
+  v_run.period_from := p_period_from;
+  v_run.period_to := p_period_to;
+  v_run.time_zone := p_target.time_zone;
+  v_run.cut_off := p_cut_off;
+  v_run.export_date := (p_cut_off at time zone p_target.time_zone)::date;
+  v_run.configuration := p_configuration;
+  v_run.origin := 'engine';
+  v_run.reserved_count := 0;
+  return v_run;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.run_that_would_begin(p_target public.export_targets, p_period_from date, p_period_to date, p_cut_off timestamp with time zone, p_configuration jsonb) IS 'What begin would write of a run of this scope at this moment, as a value: period, cut-off and export date. No row and no number.';
+
 CREATE FUNCTION export_engine.run_with_file(p_run_id uuid) RETURNS public.export_runs
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -6959,6 +7198,34 @@ CREATE FUNCTION export_engine.run_with_key(p_organization_id uuid, p_idempotency
 $$;
 
 COMMENT ON FUNCTION export_engine.run_with_key(p_organization_id uuid, p_idempotency_key text) IS 'The run that a key started. Failed runs have let their key go; old keys are forgotten.';
+
+CREATE FUNCTION export_engine.runs_to_compare_with(p_organization_id uuid, p_target text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object('run', export_engine.run_json(latest.run), 'breakdown', case when latest.place = 1 then (latest.run).breakdown end)
+      order by latest.place
+    ),
+    '[]'::jsonb
+  )
+  from (
+    select r as run, row_number() over (order by r.created_at desc, r.run_number desc) as place
+    from public.export_runs as r
+    where
+      r.organization_id = p_organization_id
+      and r.target = p_target
+      and r.status = 'completed'
+      and r.origin = 'engine'
+      and r.reverses_run_id is null
+      and r.deleted_at is null
+    order by r.created_at desc, r.run_number desc
+    limit 5
+  ) as latest;
+$$;
+
+COMMENT ON FUNCTION export_engine.runs_to_compare_with(p_organization_id uuid, p_target text) IS 'The last five completed exports to a target, newest first, the newest with what it booked: what a preview is held against.';
 
 CREATE FUNCTION export_engine.same_totals(p_left jsonb, p_right jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -8293,6 +8560,26 @@ $$;
 
 COMMENT ON FUNCTION public.next_reconciliation() IS 'The sweep''s next reconciliation; null when none is due (service key).';
 
+CREATE FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb DEFAULT NULL::jsonb, p_renderer_version text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.preview_export(p_organization_id, p_target, p_period_from, p_period_to, p_candidate, p_renderer_version);
+$$;
+
+COMMENT ON FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) IS 'What an export of this period would take now: configuration, the first page of claims, provisional numbers, the last runs. Changes nothing.';
+
+CREATE FUNCTION public.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.preview_export_page(
+    p_organization_id, p_target, p_period_from, p_period_to, p_candidate, p_cut_off, p_place
+  );
+$$;
+
+COMMENT ON FUNCTION public.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) IS 'The next members of a preview, from the place that the page before named. Changes nothing.';
+
 CREATE FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -8301,6 +8588,15 @@ CREATE FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer
 $$;
 
 COMMENT ON FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) IS 'Service: the next page of members in the file of a completed run.';
+
+CREATE FUNCTION public.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer DEFAULT 0) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.read_frozen_members(p_organization_id, p_target, p_run_id, p_after_position);
+$$;
+
+COMMENT ON FUNCTION public.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) IS 'The claims of a completed run as they were frozen, a page at a time, with the run''s configuration (accountant, admin). Changes nothing.';
 
 CREATE FUNCTION public.read_left_out_members(p_run_id uuid, p_after_position integer) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -10126,6 +10422,8 @@ REVOKE ALL ON FUNCTION export_engine.keep_tombstone_law() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.key_lifetime() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.last_number(p_organization_id uuid, p_name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.latest_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.lease() FROM PUBLIC;
@@ -10229,8 +10527,22 @@ REVOKE ALL ON FUNCTION export_engine.park_run(p_run public.export_runs) FROM PUB
 
 REVOKE ALL ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.preview_page(p_run public.export_runs, p_first_voucher_number bigint, p_open_number bigint, p_open export_engine.voucher_in_making) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.read_file_members(p_run_id uuid, p_after_position integer) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) TO authenticated;
+GRANT ALL ON FUNCTION export_engine.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.read_left_out_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.read_left_out_members(p_run_id uuid, p_after_position integer) TO service_role;
@@ -10346,9 +10658,13 @@ REVOKE ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) FROM PUB
 GRANT ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.run_json(p_run public.export_runs) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.run_that_would_begin(p_target public.export_targets, p_period_from date, p_period_to date, p_cut_off timestamp with time zone, p_configuration jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.run_with_file(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.run_with_key(p_organization_id uuid, p_idempotency_key text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.runs_to_compare_with(p_organization_id uuid, p_target text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.same_totals(p_left jsonb, p_right jsonb) FROM PUBLIC;
 
@@ -10521,8 +10837,20 @@ GRANT ALL ON FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit
 REVOKE ALL ON FUNCTION public.next_reconciliation() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.next_reconciliation() TO service_role;
 
+REVOKE ALL ON FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) TO authenticated;
+GRANT ALL ON FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) TO authenticated;
+GRANT ALL ON FUNCTION public.preview_export_page(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_cut_off timestamp with time zone, p_place jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_file_members(p_run_id uuid, p_after_position integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) TO authenticated;
+GRANT ALL ON FUNCTION public.read_frozen_members(p_organization_id uuid, p_target text, p_run_id uuid, p_after_position integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.read_left_out_members(p_run_id uuid, p_after_position integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.read_left_out_members(p_run_id uuid, p_after_position integer) TO service_role;

@@ -312,13 +312,13 @@ begin
       409, 'run_not_comparable', 'Only a completed run of this target that has a file can be rendered again.', 'Choose another run.'
     );
   end if;
-  return jsonb_build_object('run', export_engine.run_json(v_run), 'configuration', v_run.configuration)
-    || export_engine.members_page(v_run, p_after_position);
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'configuration', v_run.configuration, 'layout', v_run.layout)
+    || export_engine.read_file_members(v_run.id, p_after_position);
 end;
 $$;
 
 comment on function export_engine.read_frozen_members is
-  'A completed run with the configuration and a page of the claims that were frozen into it. Definer, because the page is read as a '
+  'A completed run with the configuration, the layout it used and a page of the claims that are in its file. Definer, because the page is read as a '
   'worker reads it, for accountants and admins, who are judged here.';
 
 create function public.preview_export(
