@@ -654,6 +654,56 @@ def test_a_run_that_is_not_made_again_alike_is_said_so(
     assert "does not make the run's own file again" in compared["message"]
 
 
+def test_a_refused_voucher_is_still_in_the_file(
+    coordinator: AppUser, accountant: AppUser, organisation: Organisation
+) -> None:
+    """Its claim is free again, and the run is made again with all that it was made of."""
+    for _ in range(3):
+        organisation.add_claim()
+    run = coordinator.trigger(organisation).json()["run"]
+    refused = accountant.door.post(
+        "/confirm_export",
+        json={
+            "run_id": run["run_id"],
+            "outcome": "refused",
+            "vouchers": [{"voucher_number": 2, "note": "Konto sperret"}],
+        },
+        headers=accountant.login,
+    )
+    assert refused.status_code == 200
+
+    seen = told(accountant, organisation, compare_run_id=run["run_id"])
+
+    [compared] = seen["compared_runs"]
+    assert (compared["is_reproduced"], compared["seen_count"]) == (True, 3)
+    assert (seen["claim_count"], seen["would_be"]["first_voucher_number"]) == (1, 4)
+
+
+def test_a_layout_that_was_shipped_with_an_older_version_is_used_again(
+    coordinator: AppUser, accountant: AppUser, organisation: Organisation
+) -> None:
+    """A run of another renderer is compared by the layout on it, not by the one shipped now."""
+    organisation.add_claim()
+    run = coordinator.trigger(organisation).json()["run"]
+    with organisation.database.connect("supabase_admin") as superuser:
+        superuser.execute("set session_replication_role = replica")
+        superuser.execute(
+            "update public.export_runs set renderer_version = '0',"
+            " layout = jsonb_set(layout, '{dialect,delimiter}', '\"|\"') where id = %s",
+            [run["run_id"]],
+        )
+    settings = {"entity_code": "20020", "voucher_type": "GL"}
+
+    [compared] = told(
+        accountant, organisation, candidate={"settings": settings}, compare_run_id=run["run_id"]
+    )["compared_runs"]
+
+    assert compared["is_reproduced"] is False
+    [pair, *_] = compared["changes"][0]["lines"]
+    assert pair["after"] == pair["before"].replace("10010", "20020")
+    assert "|" in pair["before"]
+
+
 def test_only_completed_runs_of_the_target_are_made_again(
     coordinator: AppUser, accountant: AppUser, new_user: NewUser, organisation: Organisation
 ) -> None:
