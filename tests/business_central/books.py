@@ -45,6 +45,7 @@ class Books:
     dimension_sets: dict[str, dict[str, Row]] = field(default_factory=dict)
     entries: list[Row] = field(default_factory=list)
     closed_by_approval: set[str] = field(default_factory=set)
+    _by_journal: dict[str, dict[str, Row]] = field(default_factory=dict)
     _undo: list[Callable[[], object]] = field(default_factory=list)
     _depth: int = 0
     _version: int = 0
@@ -94,6 +95,7 @@ class Books:
             "balancingAccountNumber": self.template_balancing_account,
         }
         self._put(self.journals, row["id"], row)
+        self._by_journal[row["id"]] = {}
         return self._touched(row)
 
     def journal_of(self, code: str, template: str = "GENERELL") -> Row | None:
@@ -112,8 +114,8 @@ class Books:
 
     def lines_in(self, journal_id: str) -> Iterator[Row]:
         """All of them, in order."""
-        rows = [row for row in self.lines.values() if row["journalId"] == journal_id]
-        yield from sorted(rows, key=lambda row: int(row["lineNumber"]))
+        rows = self._by_journal.get(journal_id, {}).values()
+        yield from sorted(rows, key=_line_number)
 
     # lines
 
@@ -124,11 +126,12 @@ class Books:
             raise Refusal(400, "Application_DialogException", "An approval request is open.")
         if body.get("journalId", journal_id) != journal_id:
             raise Refusal(400, "Application_DialogException", "journalId cannot be changed.")
-        before = list(self.lines_in(journal_id))
-        row = self._line(journal, body, before[-1] if before else None)
-        if any(other["lineNumber"] == row["lineNumber"] for other in before):
+        before = self._by_journal[journal_id]
+        row = self._line(journal, body, max(before.values(), key=_line_number, default=None))
+        if body.get("lineNumber") in {other["lineNumber"] for other in before.values()}:
             raise Refusal(400, "Internal_EntityWithSameKeyExists", "The line already exists.")
         self._put(self.lines, row["id"], row)
+        self._put(before, row["id"], row)
         self._put(self.dimension_sets, row["id"], {})
         for code, value in self._account(row).default_dimensions.items():
             self.add_dimension(row["id"], {"code": code, "valueCode": value})
@@ -179,8 +182,9 @@ class Books:
 
     def delete_line(self, line_id: str) -> None:
         """With its dimensions."""
-        self._row(self.lines, line_id)
+        row = self._row(self.lines, line_id)
         self._drop(self.dimension_sets, line_id)
+        self._drop(self._by_journal[row["journalId"]], line_id)
         self._drop(self.lines, line_id)
 
     # dimensions
@@ -312,6 +316,10 @@ class Books:
     def _drop(self, table: dict[str, Any], key: str) -> None:
         old = table.pop(key)
         self._undo.append(lambda: table.update({key: old}))
+
+
+def _line_number(row: Row) -> int:
+    return int(row["lineNumber"])
 
 
 def _unpostable(message: str) -> Refusal:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Self
 from urllib.parse import unquote, urlsplit
 
 from tests.business_central.books import Books, Row
+from tests.business_central.control import PATH, fulfilled
 from tests.business_central.fault import Fault
 from tests.business_central.refusal import Refusal
 from tests.business_central.service import Call, Service, parsed
@@ -203,6 +204,16 @@ class BusinessCentralDouble:
             return self.service.batch(call, fault)
         return self.service.answer(call)
 
+    def controlled(self, recorded: Recorded) -> Answer:
+        """Not a request to the service, so neither seen nor hit by faults."""
+        with self._lock:
+            try:
+                name = recorded.request.removeprefix(f"POST {PATH}")
+                status, body = 200, fulfilled(self, name, recorded.body or {})
+            except Refusal as refusal:
+                status, body = refusal.status, refusal.body
+            return status, {}, json.dumps(body, default=str).encode()
+
     def _deployment(self, path: str) -> tuple[int, Any]:
         if path != f"/{self.login.tenant_id}/{self.environment}/deployment/url":
             return 200, {"status": "DoesNotExist"}
@@ -221,6 +232,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         recorded = self._recorded()
+        if recorded.request.startswith(f"POST {PATH}"):
+            self._send(*self.double.controlled(recorded))
+            return
         fault = self.double.arrived(recorded)
         try:
             answer = self._answered(recorded, fault)
