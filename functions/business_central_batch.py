@@ -1,10 +1,14 @@
 """$batch: several operations in one request, and what each of them was answered."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from functions.business_central_connection import BusinessCentralConnection, Method
+from functions.business_central_connection import (
+    BusinessCentralConnection,
+    Method,
+    ReplyLost,
+)
 from functions.business_central_fault import RemoteFault
 
 _JSON: Final = {"Content-Type": "application/json"}
@@ -47,11 +51,11 @@ class BatchReply:
     is_whole: bool
 
     @classmethod
-    def of(cls, operations: Sequence[Operation], body: object) -> "BatchReply":
-        """Read an answer of whatever shape."""
+    def of(cls, operations: Sequence[Operation], body: Mapping[str, Any]) -> "BatchReply":
+        """Read the answers, of whatever shape."""
         asked = {operation.id for operation in operations}
         told: dict[str, list[Mapping[str, Any]]] = {}
-        for response in _responses(body):
+        for response in filter(_is_object, body["responses"]):
             told.setdefault(str(response.get("id")), []).append(response)
         if set(told) - asked:
             # Whose answers these are nobody knows.
@@ -77,7 +81,8 @@ async def run(
 
     Raises:
         DeliveryRefused: the batch as a whole.
-        ReplyLost, DeliveryUnavailable: as a single write.
+        ReplyLost, DeliveryUnavailable: as a single write; an answer in which no operation's can
+            be read is lost too.
     """
     reply = await connection.write(
         "POST",
@@ -88,13 +93,13 @@ async def run(
     )
     if reply.fault is not None:
         raise reply.fault.refusal()
+    if not isinstance(reply.body, Mapping) or not isinstance(reply.body.get("responses"), list):
+        raise ReplyLost("delivery_unavailable", cause="no answers in the answer")
     return BatchReply.of(operations, reply.body)
 
 
-def _responses(body: object) -> Iterator[Mapping[str, Any]]:
-    responses = body.get("responses") if isinstance(body, Mapping) else None
-    if isinstance(responses, Sequence) and not isinstance(responses, str):
-        yield from (response for response in responses if isinstance(response, Mapping))
+def _is_object(response: object) -> bool:
+    return isinstance(response, Mapping)
 
 
 def _is_done(answer: Mapping[str, Any]) -> bool:

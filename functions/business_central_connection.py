@@ -32,6 +32,7 @@ _TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS
 _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, _TOO_MANY})
 # What the login says, and the setting that is to be corrected.
 _LOGIN_FIELDS: Final = {"invalid_client": "client_secret_ref", "unauthorized_client": "client_id"}
+_LONGEST_WISH: Final = 86_400.0
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
@@ -115,9 +116,16 @@ class BusinessCentralConnection:
     async def listed(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
         """Every entity of a list, over all its pages; only this service's own are followed."""
         url: str | None = self._url(path)
+        seen: set[str] = set()
         while url is not None:
+            if url in seen:
+                raise DeliveryUnavailable("delivery_unavailable", cause="pages in a circle")
+            seen.add(url)
             page = await self._object(_Request("GET", url))
-            for entity in page.get("value", []):
+            entities = page.get("value")
+            if not isinstance(entities, list) or not all(isinstance(e, dict) for e in entities):
+                raise DeliveryUnavailable("delivery_unavailable", cause="no list of entities")
+            for entity in entities:
                 yield entity
             url = self._next(page.get("@odata.nextLink"))
 
@@ -183,7 +191,7 @@ class BusinessCentralConnection:
         give_up_at = time.monotonic() + settings.patience_seconds
         try:
             async for attempt in stamina.retry_context(
-                on=lambda error: _pause(error, request, give_up_at),
+                on=lambda error: _pause(error, request, settings.first_pause_seconds, give_up_at),
                 attempts=None,
                 timeout=settings.patience_seconds,
                 wait_initial=settings.first_pause_seconds,
@@ -287,13 +295,17 @@ def _reply(response: httpx.Response) -> Reply:
         return Reply(response.status_code, None)
 
 
-def _pause(error: Exception, request: _Request, give_up_at: float) -> bool | float:
-    """Whether to try again, and after how many seconds if the service said so."""
+def _pause(error: Exception, request: _Request, shortest: float, give_up_at: float) -> bool | float:
+    """Whether to try again, and after how many seconds if the service said so.
+
+    It may say none at all; asking again at once and for ever would be a storm of ours.
+    """
     if not isinstance(error, _Away) or not (error.is_untouched or request.is_repeatable):
         return False
     if error.retry_after is None:
         return True
-    return error.retry_after if time.monotonic() + error.retry_after < give_up_at else False
+    pause = max(error.retry_after, shortest)
+    return pause if time.monotonic() + pause < give_up_at else False
 
 
 def _given_up(away: _Away, request: _Request) -> DeliveryUnavailable:
@@ -310,11 +322,11 @@ def _seconds_of(retry_after: str | None) -> float | None:
     if retry_after is None:
         return None
     if retry_after.strip().isdecimal():
-        return float(retry_after)
+        return min(float(retry_after), _LONGEST_WISH)
     try:
         at = parsedate_to_datetime(retry_after)
     except ValueError:
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), _LONGEST_WISH)

@@ -7,8 +7,14 @@ from types import TracebackType
 from typing import Any, Final
 
 from functions.business_central_connection import BusinessCentralConnection
-from functions.business_central_journal import Company, Journal, checked_code, made_journal
-from functions.business_central_lines import VoucherPlan, plan_of
+from functions.business_central_journal import (
+    Company,
+    Journal,
+    checked_code,
+    display_name,
+    made_journal,
+)
+from functions.business_central_lines import VoucherPlan, exact, plan_of
 from functions.business_central_sending import Sending, is_all_there
 from functions.business_central_settings import BusinessCentralSettings
 from functions.business_central_wire import literal, query
@@ -69,6 +75,7 @@ class BusinessCentralDelivery(VoucherDelivery):
         found = await company.journal(checked_code(container))
         if found is None:
             return
+        _refuse_unless_ours(found, container)
         journal = Journal(company, str(found["id"]))
         own = {number.upper() for number in document_numbers}
         async for line in journal.lines():
@@ -87,8 +94,8 @@ class BusinessCentralDelivery(VoucherDelivery):
             number = str(entry.get("documentNumber", "")).upper()
             debit, credit = sums.get(number, (Decimal(0), Decimal(0)))
             sums[number] = (
-                debit + Decimal(str(entry.get("debitAmount", 0))),
-                credit + Decimal(str(entry.get("creditAmount", 0))),
+                debit + exact(entry.get("debitAmount")),
+                credit + exact(entry.get("creditAmount")),
             )
         return [
             _in_ledger(voucher, sums[number])
@@ -100,16 +107,19 @@ class BusinessCentralDelivery(VoucherDelivery):
         """As VoucherDelivery."""
         company = await self._found_company()
         found = await made_journal(company, checked_code(container))
+        _refuse_unless_ours(found, container)
         if _balances(found):
             raise DeliveryRefused("delivery_container_balances", field="journal_template")
         journal = Journal(company, str(found["id"]))
-        async for _ in journal.lines():
+        if await journal.has_lines():
             raise _has_foreign_lines()
         self._sending = Sending(journal, self._settings)
 
     async def send(self, vouchers: Sequence[DeliveryVoucher]) -> list[VoucherResult]:
         """As VoucherDelivery."""
         sending = self._opened()
+        if len({voucher.document_number.upper() for voucher in vouchers}) < len(vouchers):
+            raise Defect("two vouchers of one document number")
         planned = [plan_of(voucher, self._settings) for voucher in vouchers]
         plans = [plan for plan in planned if isinstance(plan, VoucherPlan)]
         results = await sending.send(plans)
@@ -161,6 +171,12 @@ class BusinessCentralDelivery(VoucherDelivery):
             else:
                 raise DeliveryRefused("delivery_company_not_found", field="company")
         return self._company
+
+
+def _refuse_unless_ours(journal: Mapping[str, Any], code: str) -> None:
+    """Somebody may have had a journal of this name before us."""
+    if journal.get("displayName") != display_name(code):
+        raise _has_foreign_lines()
 
 
 def _has_foreign_lines() -> DeliveryRefused:

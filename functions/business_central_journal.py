@@ -32,13 +32,16 @@ class Company:
     async def journal(self, code: str) -> Mapping[str, Any] | None:
         """The journal with this code in the template."""
         condition = f"{self._of_template} and code eq {literal(checked_code(code))}"
-        async for found in self._journals(condition):
+        async for found in self.connection.listed(
+            f"{self.path}/journals?{query(filter=condition)}"
+        ):
             return found
         return None
 
     async def has_template(self) -> bool:
         """Whether any journal of the template exists; templates themselves cannot be asked for."""
-        async for _ in self._journals(self._of_template):
+        condition = query(filter=self._of_template, top=1)
+        async for _ in self.connection.listed(f"{self.path}/journals?{condition}"):
             return True
         return False
 
@@ -46,7 +49,7 @@ class Company:
         """May be repeated: a second one with the code is refused."""
         body = {
             "code": checked_code(code),
-            "displayName": f"Export {code}",
+            "displayName": display_name(code),
             "templateDisplayName": self.settings.journal_template,
         }
         return await self.connection.write(
@@ -63,12 +66,6 @@ class Company:
     @property
     def _of_template(self) -> str:
         return f"templateDisplayName eq {literal(self.settings.journal_template)}"
-
-    async def _journals(self, condition: str) -> AsyncIterator[Mapping[str, Any]]:
-        async for found in self.connection.listed(
-            f"{self.path}/journals?{query(filter=condition)}"
-        ):
-            yield found
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,13 @@ class Journal:
         """All lines that the API lists."""
         async for line in self.company.connection.listed(f"{self.path}/journalLines"):
             yield line
+
+    async def has_lines(self) -> bool:
+        """Whether the API lists any."""
+        condition = query(top=1)
+        async for _ in self.company.connection.listed(f"{self.path}/journalLines?{condition}"):
+            return True
+        return False
 
     async def lines_of(
         self, document_numbers: Collection[str]
@@ -150,6 +154,11 @@ async def made_journal(company: Company, code: str) -> Mapping[str, Any]:
     if reply.fault is not None:
         raise reply.fault.refusal("journal_template")
     raise DeliveryUnavailable("delivery_unavailable", cause="no journal in the answer")
+
+
+def display_name(code: str) -> str:
+    """By this a journal of ours is known."""
+    return f"Export {code}"
 
 
 def checked_code(code: str) -> str:

@@ -55,7 +55,7 @@ class LineKey:
             plain(line.get("accountType", "")),
             str(line.get("accountNumber", "")).upper(),
             str(line.get("postingDate", "")),
-            Decimal(str(line.get("amount", 0))),
+            exact(line.get("amount")),
         )
 
 
@@ -101,6 +101,14 @@ class VoucherPlan:
     def number(self) -> str:
         """The document number as Business Central compares it."""
         return self.voucher.document_number.upper()
+
+
+def exact(amount: object) -> Decimal:
+    """An amount as it was read; what is none is not equal to anything."""
+    try:
+        return Decimal(str(amount))
+    except ArithmeticError:
+        return Decimal("NaN")
 
 
 class _Unfit(Exception):  # noqa: N818  # a state, seen in this module only

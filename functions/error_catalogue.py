@@ -1048,12 +1048,13 @@ CATALOGUE: dict[str, Entry] = {
     "delivery_container_has_foreign_lines": Entry(
         409,
         Sentence(
-            nb="Noen andre har ført linjer i kladden som er vår alene. Ingenting er endret.",
-            en="Somebody else entered lines in the journal that is ours alone. Nothing changed.",
+            nb="Kladden er ikke vår alene: noen andre har laget den, eller ført linjer i den.",
+            en="The journal is not ours alone: somebody else made it, or entered lines in it.",
         ),
         Sentence(
-            nb="Regnskapsføreren må flytte linjene til en annen kladd.",
-            en="The accountant must move the lines to another journal.",
+            nb="Ingenting er endret. Regnskapsføreren må flytte linjene, eller gi kladden et annet "
+            "navn.",
+            en="Nothing was changed. The accountant must move the lines, or rename the journal.",
         ),
         "container",
     ),

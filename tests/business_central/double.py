@@ -37,6 +37,12 @@ class Recorded:
         return parsed(self.text)
 
     @property
+    def path(self) -> str:
+        """Without the method, with the query."""
+        path = self.request.split(" ", 1)[1]
+        return f"{path}?{self.query}" if self.query else path
+
+    @property
     def operations(self) -> list[dict[str, Any]]:
         """Of a batch."""
         return list(self.body["requests"])
@@ -131,7 +137,8 @@ class BusinessCentralDouble:
     def enter(self, code: str, **line: object) -> Row:
         """As an accountant: a line in a journal."""
         with self._lock, self.books.undone_on_error():
-            journal = self.books.journal_of(code) or self.books.add_journal({"code": code})
+            made = {"code": code, "displayName": f"Export {code}"}
+            journal = self.books.journal_of(code) or self.books.add_journal(made)
             return self.books.add_line(journal["id"], dict(line))
 
     # what a test looks at
@@ -181,8 +188,8 @@ class BusinessCentralDouble:
                 status, body = self._routed(recorded, fault)
             except Refusal as refusal:
                 status, body = refusal.status, refusal.body
-        if fault and fault.kind == "link_elsewhere" and isinstance(body, dict) and _LINK in body:
-            body[_LINK] = body[_LINK].replace("127.0.0.1", "localhost")
+        if fault and isinstance(body, dict):
+            _spoil(body, fault, f"{self.url}{recorded.path}")
         return status, {}, b"" if body is None else json.dumps(body, default=float).encode()
 
     def _routed(self, recorded: Recorded, fault: Fault | None) -> tuple[int, Any]:
@@ -287,6 +294,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _serve  # noqa: N815  # http.server's names
+
+
+def _spoil(body: dict[str, Any], fault: Fault, own: str) -> None:
+    if _LINK in body and fault.kind == "link_elsewhere":
+        body[_LINK] = body[_LINK].replace("127.0.0.1", "localhost")
+    if _LINK in body and fault.kind == "link_back":
+        body[_LINK] = own
+    if fault.kind == "unreadable":
+        body.update({"value": [7], "responses": "none"})
 
 
 def _instead(fault: Fault, recorded: Recorded) -> Answer | None:

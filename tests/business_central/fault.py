@@ -21,8 +21,11 @@ FaultKind = Literal[
     "inner_silence",
     "inner_twice",
     "inner_stranger",
-    # The next page lies on another host.
+    # The next page lies on another host, or is this one.
     "link_elsewhere",
+    "link_back",
+    # The work's answer is JSON, and not in the shape that was promised.
+    "unreadable",
 ]
 
 

@@ -20,7 +20,7 @@ from exporters.dynamics import DynamicsJsonExporter
 from exporters.posting_rules import PostingRules
 from functions.business_central_records import delivery_voucher
 from functions.business_central_token import TOKENS
-from functions.errors import DeliveryRefused, DeliveryUnavailable
+from functions.errors import Defect, DeliveryRefused, DeliveryUnavailable
 from functions.voucher_delivery import DeliveryCode, DeliveryVoucher, Outcome
 from tests.business_central.books import Account
 from tests.business_central.double import BusinessCentralDouble
@@ -563,6 +563,33 @@ async def test_p12_clearing_touches_nothing_of_anybody_else(double: BusinessCent
     assert double.lines("R7T2") == []
 
 
+@pytest.mark.parametrize("step", ["open", "clear"])
+async def test_p12_a_journal_that_somebody_else_made_is_left_alone(
+    double: BusinessCentralDouble, step: str
+) -> None:
+    """An accountant may have had one of the same name, empty today."""
+    double.books.add_journal({"code": "R7T1", "displayName": "Lønn"})
+
+    async with attempt(double) as delivery:
+        with pytest.raises(DeliveryRefused, match="delivery_container_has_foreign_lines"):
+            await (delivery.open("R7T1") if step == "open" else delivery.clear("R7T1", ()))
+
+    assert double.writes() == []
+
+
+async def test_an_outrun_attempt_writes_nothing_any_more(double: BusinessCentralDouble) -> None:
+    """Its journal is gone; one of the same name would be another journal."""
+    vouchers = [voucher(1, payable=EMPLOYEE), voucher(2)]
+    async with attempt(double, "R7T1") as outrun:
+        results = await settle(double, vouchers, ["R7T1"], "R7T2")
+        late = await outrun.send(vouchers)
+
+    assert {result.outcome for result in results} == {ACCEPTED}
+    assert not any(result.outcome is ACCEPTED for result in late)
+    assert sorted(double.documents()) == ["HLF26-000001"] * 3 + ["HLF26-000002"] * 3
+    assert double.books.journal_of("R7T1") is None
+
+
 async def test_clearing_is_idempotent_and_removes_what_nobody_sees(
     double: BusinessCentralDouble,
 ) -> None:
@@ -696,6 +723,23 @@ async def test_p13_a_storm_ends_as_failed_for_every_voucher(double: BusinessCent
     }
     assert later[0].code == DeliveryCode.NOT_SENT, "this attempt is over"
     assert len(double.requests(BATCH)) == seen
+
+
+@pytest.mark.parametrize("wish", ["0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "9" * 400])
+async def test_p13_a_senseless_wish_makes_no_storm(
+    double: BusinessCentralDouble, wish: str
+) -> None:
+    """No pause at all would be one for each of our requests; an endless one is passed on, cut."""
+    fault = Fault("status", "/companies", times=9999, status=429, headers={"Retry-After": wish})
+    double.misbehave(fault)
+
+    pauses = {"first_pause_seconds": 0.1, "longest_pause_seconds": 0.1}
+    async with attempt(double, patience_seconds=0.5, **pauses) as delivery:
+        with pytest.raises(DeliveryUnavailable) as away:
+            await delivery.check()
+
+    assert len(double.requests("/companies")) <= 6
+    assert (away.value.retry_after or 0) <= 86_400
 
 
 async def test_p13_a_503_counts_as_not_done_only_where_that_is_set(
@@ -1118,6 +1162,41 @@ async def test_p23_no_token_goes_to_another_host(double: BusinessCentralDouble) 
             await delivery.verify([voucher()])
 
     assert not any("localhost" in request.headers["host"] for request in double.seen)
+
+
+async def test_p23_pages_in_a_circle_end(double: BusinessCentralDouble) -> None:
+    """A link that leads back is an answer that cannot be read, not a loop."""
+    double.service.page_size = 1
+    async with attempt(double, "R7T1") as delivery:
+        await delivery.send([voucher()])
+        double.misbehave(Fault("link_back", "GET", times=99))
+        with pytest.raises(DeliveryUnavailable):
+            await delivery.verify([voucher()])
+
+
+@pytest.mark.parametrize("kind", ["gateway_page", "unreadable"])
+async def test_an_answer_that_cannot_be_read_is_lost(
+    double: BusinessCentralDouble, kind: FaultKind
+) -> None:
+    """A batch answered with 200 by something on the way: nobody knows."""
+    double.misbehave(Fault(kind, BATCH, status=200))
+
+    (result,) = await send(double, [voucher()])
+
+    assert result.outcome is (UNKNOWN if kind == "gateway_page" else ACCEPTED)
+    assert len(double.requests(BATCH)) == 1
+    double.misbehave(Fault(kind, "GET", times=99, status=200))
+    async with attempt(double, patience_seconds=0.2) as delivery:
+        with pytest.raises(DeliveryUnavailable):
+            await delivery.find([voucher()])
+
+
+async def test_one_voucher_is_not_sent_twice_at_once(double: BusinessCentralDouble) -> None:
+    """Two of one document number in a call are a defect of the caller's."""
+    with pytest.raises(Defect):
+        await send(double, [voucher(), voucher()])
+
+    assert double.requests(BATCH) == []
 
 
 # P24
