@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from tests.chaos.audit import purpose_of
 from tests.chaos.fenced_call import FencedCall
 from tests.chaos.stored_file import StoredFile
-from tests.chaos.world import Acknowledgement, Claim, Event, Member, Run, Version, World
+from tests.chaos.world import Acknowledgement, Claim, Document, Event, Member, Run, Version, World
 
 _BEGINNING = datetime(2026, 10, 5, 12, tzinfo=UTC)
 ORGANISATION = UUID(int=1)
@@ -62,7 +62,11 @@ def healthy_world() -> World:
         identity("one"): StoredFile.read(_xledger([("K1", 1)]), "xledger_gl02b"),
         identity("two"): StoredFile.read(_dynamics([("K2", 4), ("K3", 5)]), "dynamics_bc_csv"),
     }
-    world.objects = [run.file_path for run in world.runs if run.file_path]
+    world.documents = [_sheet("one", "d" * 64)]
+    world.objects = [
+        *(run.file_path for run in world.runs if run.file_path),
+        *(document.path for document in world.documents),
+    ]
     world.acknowledgements = [
         Acknowledgement(run.run_id, run.file_sha256) for run in world.runs if run.file_sha256
     ]
@@ -72,6 +76,11 @@ def healthy_world() -> World:
         _call("two", 4, 30.0, 200),
     ]
     return world
+
+
+def _sheet(run: str, sha256: str) -> Document:
+    path = f"{ORGANISATION}/{identity(run)}/{sha256}.xlsx"
+    return Document(identity(run), "verification_sheet_nb", path, sha256, sha256)
 
 
 _NAMES = ("K1", "K2", "K3", "BAD")

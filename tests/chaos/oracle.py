@@ -40,6 +40,7 @@ class _Judgement:
             (m for m in world.members if m.kind == "entry" and m.released_at is None),
             lambda member: member.claim_id,
         )
+        self.documents = {document.path for document in world.documents}
         self.tries = _grouped(world.members, lambda member: member.claim_id)
         self.versions = _grouped(world.versions, lambda version: version.claim_id)
         self._doubled()
@@ -125,7 +126,7 @@ class _Judgement:
 
     def _mismatched(self) -> None:
         events = _grouped(self.world.events, lambda event: event.run_id)
-        below: Counter[str] = Counter("/".join(n.split("/")[:2]) for n in self.world.objects)
+        below = Counter(_place(name) for name in self.world.objects if name not in self.documents)
         for run in self.world.runs:
             members = self.members.get(run.run_id, [])
             for sentence in contradictions(run, members, events.get(run.run_id, [])):
@@ -133,9 +134,10 @@ class _Judgement:
             for member in members:
                 self._check_frozen(run, member)
         for run in self.completed:
-            if (count := below[f"{run.organization_id}/{run.run_id}"]) > 1:
+            if run.file_path and (count := below[_place(run.file_path)]) > 1:
                 self._mismatch(run, f"{count} objects lie below its prefix")
             self._check_file(run)
+        self._check_documents()
         self._check_numbers()
         for run, sentence in stale_writes(self.world):
             self._mismatch(run, sentence)
@@ -211,10 +213,18 @@ class _Judgement:
             if count > 1:
                 self.verdict.add("mismatched", f"voucher number {number} was given {count} times")
 
+    def _check_documents(self) -> None:
+        for document in self.world.documents:
+            run = self.runs[document.run_id]
+            if run.completed_at is None:
+                self._mismatch(run, f"it has a {document.kind} and no file")
+            if document.stored_sha256 != document.sha256:
+                self._mismatch(run, f"its {document.kind} is gone or has other bytes")
+
     # orphans
 
     def _orphans(self) -> None:
-        kept = {run.file_path for run in self.completed}
+        kept = {run.file_path for run in self.completed} | self.documents
         for name in self.world.objects:
             if name not in kept:
                 self.verdict.add("orphans", name)
@@ -226,6 +236,11 @@ class _Judgement:
 
     def _name(self, run_id: UUID) -> str:
         return _of(self.runs[run_id]) if run_id in self.runs else str(run_id)
+
+
+def _place(name: str) -> str:
+    """Folder and kind: a sheet whose maker died before it was recorded is no second file."""
+    return f"{name.rpartition('/')[0]}/*.{name.rpartition('.')[2]}"
 
 
 def _of(run: Run) -> str:

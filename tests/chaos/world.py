@@ -1,5 +1,6 @@
 """Everything the oracle judges, read by plain SQL over tables: none of the engine's functions or views."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -100,6 +101,16 @@ class Event(NamedTuple):
     detail: dict[str, Any]
 
 
+class Document(NamedTuple):
+    """What is recorded to lie beside a run's file; `stored_sha256` is of its bytes in the bucket."""
+
+    run_id: UUID
+    kind: str
+    path: str
+    sha256: str
+    stored_sha256: str | None = None
+
+
 class HeldLock(NamedTuple):
     """A lock that somebody holds, or held and did not give back."""
 
@@ -125,6 +136,7 @@ class World:
     events: Sequence[Event] = ()
     held_locks: Sequence[HeldLock] = ()
     objects: Sequence[str] = ()
+    documents: Sequence[Document] = ()
     files: dict[UUID, StoredFile] = field(default_factory=dict)
     fenced_calls: Sequence[FencedCall] = ()
     acknowledgements: Sequence[Acknowledgement] = ()
@@ -145,12 +157,19 @@ class World:
             events=[Event._make(row) for row in rows["events"]],
             held_locks=[HeldLock._make(row) for row in rows["held_locks"]],
             objects=[row[0] for row in rows["objects"]],
+            documents=[
+                Document._make((*row, _sha256_of(read_object(row[2])))) for row in rows["documents"]
+            ],
         )
         for run in world.runs:
             content = read_object(run.file_path) if run.file_path else None
             if content is not None:
                 world.files[run.run_id] = StoredFile.read(content, run.format)
         return world
+
+
+def _sha256_of(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 # The joins are hashed: a sub-select per row would ask a hundred thousand times.
@@ -191,5 +210,6 @@ _QUERIES = {
     "held_locks": """
         select organization_id, run_id from public.export_locks
         where holder_id is not null or run_id is not null or expires_at is not null""",
+    "documents": "select run_id, kind, path, sha256 from public.export_run_documents order by path",
     "objects": "select name from storage.objects where bucket_id = 'exports' order by name",
 }

@@ -180,6 +180,16 @@ WRONG: dict[str, tuple[Figure, str, Spoil]] = {
         "2 objects lie below",
         lambda w: setattr(w, "objects", [*w.objects, f"{ORGANISATION}/{identity('two')}/x.csv"]),
     ),
+    "a sheet of other bytes": (
+        "mismatched",
+        "its verification_sheet_nb is gone",
+        lambda w: setattr(w, "documents", [w.documents[0]._replace(stored_sha256=None)]),
+    ),
+    "a sheet of no file": (
+        "mismatched",
+        "has a verification_sheet_nb and no file",
+        lambda w: setattr(w, "documents", [w.documents[0]._replace(run_id=identity("failed"))]),
+    ),
     "unbalanced": ("mismatched", "sums to 0.01", unbalanced),
     "another claim count": ("mismatched", "its file has", run_with(TWO, claim_count=3)),
     "another voucher count": ("mismatched", "its file has", run_with(TWO, voucher_count=3)),
@@ -300,6 +310,16 @@ def test_orphans_are_counted_and_forgiven() -> None:
     """An object of no completed run is no fault."""
     world = healthy_world()
     world.objects = [*world.objects, f"{ORGANISATION}/{identity('failed')}/x.csv"]
+    verdict = judge(world)
+
+    assert verdict.figures() == "doubled=0 lost=0 stuck=0 mismatched=0 orphans=1"
+    assert verdict.is_healthy
+
+
+def test_a_sheet_that_nobody_recorded_is_an_orphan() -> None:
+    """Its maker was killed between upload and record: the next one finds it again."""
+    world = healthy_world()
+    world.objects = [*world.objects, f"{ORGANISATION}/{identity('two')}/x.xlsx"]
     verdict = judge(world)
 
     assert verdict.figures() == "doubled=0 lost=0 stuck=0 mismatched=0 orphans=1"
