@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from functions.business_central_connection import BusinessCentralConnection
+from functions.business_central_dimension_values import DimensionValues
 from functions.business_central_journal import (
     Company,
     Journal,
@@ -113,7 +114,7 @@ class BusinessCentralDelivery(VoucherDelivery):
         journal = Journal(company, str(found["id"]))
         if await journal.has_lines():
             raise _has_foreign_lines()
-        self._sending = Sending(journal, self._settings)
+        self._sending = Sending(journal, self._settings, DimensionValues(company))
 
     async def send(self, vouchers: Sequence[DeliveryVoucher]) -> list[VoucherResult]:
         """As VoucherDelivery."""

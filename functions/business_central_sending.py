@@ -13,6 +13,7 @@ from typing import Any
 
 from functions.business_central_batch import ALL_OR_NOTHING, BatchReply, Operation, run
 from functions.business_central_connection import ReplyLost
+from functions.business_central_dimension_values import DimensionValues
 from functions.business_central_dimensions import DimensionFault, LineDimension, set_dimensions
 from functions.business_central_fault import RemoteFault
 from functions.business_central_journal import Journal
@@ -31,6 +32,7 @@ class Sending:
 
     journal: Journal
     settings: BusinessCentralSettings
+    values: DimensionValues
     _settled: Results = field(default_factory=dict)
     _last: VoucherResult | None = None
 
@@ -41,6 +43,7 @@ class Sending:
             for plan in plans
             if plan.number in self._settled
         }
+        results.update(await self._unfit([p for p in plans if p.number not in results]))
         groups = iter(self._groups(plan for plan in plans if plan.number not in results))
         async with asyncio.TaskGroup() as tasks:
             workers = [
@@ -54,6 +57,17 @@ class Sending:
             if result.outcome is not Outcome.FAILED
         )
         return results
+
+    async def _unfit(self, plans: Sequence[VoucherPlan]) -> Results:
+        """Those that would be refused after their lines were written."""
+        if self._last is not None or not self.settings.check_dimensions:
+            return {}
+        try:
+            return await self.values.refused(plans)
+        except DeliveryUnavailable as away:
+            results = {plan.number: _failed_by(plan, away) for plan in plans}
+            self._last = next(iter(results.values()))
+            return results
 
     async def _work(self, groups: Iterator[list[VoucherPlan]]) -> Results:
         results: Results = {}

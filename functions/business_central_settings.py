@@ -56,6 +56,8 @@ class BusinessCentralSettings(BaseModel):
     `listed_account_types` are those whose journal lines the API lists: only they
     prove that a voucher has arrived when a reply was lost.
 
+    `check_dimensions` asks for dimension values before anything is written.
+
     `resend_after_503`: a 503 means that nothing was done. Microsoft's words allow it, and nobody
     has measured it, so without this a write answered with 503 counts as not known.
 
@@ -70,6 +72,7 @@ class BusinessCentralSettings(BaseModel):
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,29}$")]
     environment_kind: Literal["sandbox", "production"]
     check_environment: bool = True
+    check_dimensions: bool = True
     company: Annotated[str, Field(min_length=1, max_length=100)]
     journal_template: Annotated[str, Field(min_length=1, max_length=10)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "NOK"

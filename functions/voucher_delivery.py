@@ -97,6 +97,16 @@ class DeliveryCode(StrEnum):
     LEDGER_DIFFERS = "ledger_differs"
 
 
+_REFUSALS: Final = frozenset(
+    {
+        DeliveryCode.VALUE_UNKNOWN,
+        DeliveryCode.VALUE_REFUSED,
+        DeliveryCode.DIMENSION_REFUSED,
+        DeliveryCode.TARGET_REFUSED,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class VoucherResult:
     """What became of one voucher.
@@ -115,6 +125,15 @@ class VoucherResult:
     correlation_id: str | None = None
     is_retryable: bool = False
     remote_ids: tuple[str, ...] = ()
+
+    @property
+    def was_refused(self) -> bool:
+        """The target said no to this voucher, and would again.
+
+        It may be `unknown` all the same, when a part of it could not be taken out. When its
+        container is cleared nothing is left of it: it failed, and need not be sent again.
+        """
+        return self.code in _REFUSALS and not self.is_retryable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from uuid import NAMESPACE_OID, uuid5
 
 from tests.business_central.books import Books, Row
 from tests.business_central.fault import Fault
@@ -26,6 +27,8 @@ _MEMBERS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "generalLedgerEntries": frozenset({"documentNumber", "accountNumber", "postingDate"}),
     "dimensionSetLines": frozenset({"id", "code"}),
+    "dimensions": frozenset({"id", "code"}),
+    "dimensionValues": frozenset({"id", "code"}),
 }
 
 
@@ -84,6 +87,8 @@ class Service:
             ("POST", company + dimensions, self._add_dimension),
             ("PATCH", company + dimensions + _ID, self._change_dimension),
             ("GET", company + "generalLedgerEntries", self._list_entries),
+            ("GET", company + "dimensions", self._list_dimension_codes),
+            ("GET", company + rf"dimensions{_ID}/dimensionValues", self._list_dimension_values),
         ):
             self._routes.append((method, re.compile(pattern), handler))
 
@@ -223,6 +228,17 @@ class Service:
         rows = self.books.dimension_sets[line_id].values()
         return self._page(call, "dimensionSetLines", rows)
 
+    def _list_dimension_codes(self, call: Call) -> tuple[int, Any]:
+        rows = [{"id": _id_of(code), "code": code} for code in self.books.dimensions]
+        return self._page(call, "dimensions", rows)
+
+    def _list_dimension_values(self, call: Call, dimension_id: str) -> tuple[int, Any]:
+        for code, values in self.books.dimensions.items():
+            if _id_of(code) == dimension_id:
+                rows = [{"id": _id_of(f"{code} {value}"), "code": value} for value in values]
+                return self._page(call, "dimensionValues", rows)
+        raise not_found()
+
     # changes
 
     def _add_journal(self, call: Call) -> tuple[int, Any]:
@@ -279,6 +295,10 @@ def _shown(member: str, value: object) -> object:
     if member in {"accountType", "balanceAccountType"}:
         return encoded(str(value))
     return float(value) if isinstance(value, Decimal) else value
+
+
+def _id_of(name: str) -> str:
+    return str(uuid5(NAMESPACE_OID, name))
 
 
 def _body(call: Call) -> object:

@@ -985,13 +985,62 @@ async def test_p19_a_version_that_changed_meanwhile_is_read_again(
     assert dimensions_of(double) == {("AVDELING", "OSLO"), ("PROSJEKT", "P204")}
 
 
+@pytest.mark.parametrize("payable", [("G/L Account", "2930"), EMPLOYEE])
+@pytest.mark.parametrize("wrong", [{"AVDELING": "ATLANTIS"}, {"FOND": "A"}])
+async def test_p19_a_value_that_is_not_there_fails_its_voucher_before_any_write(
+    double: BusinessCentralDouble, payable: tuple[str, str], wrong: dict[str, str]
+) -> None:
+    """Each value is asked for once, and the other vouchers go on."""
+    vouchers = [voucher(1, payable=payable, dimensions=wrong)]
+    vouchers += [voucher(number, payable=payable, dimensions=OSLO) for number in (2, 3)]
+
+    async with attempt(double, "R7T1") as delivery:
+        results = await delivery.send(vouchers)
+        asked = len(double.requests("/dimension"))
+        results += await delivery.send([voucher(4, dimensions=OSLO)])
+
+    assert [result.outcome for result in results] == [FAILED, ACCEPTED, ACCEPTED, ACCEPTED]
+    assert (results[0].code, results[0].field) == (
+        DeliveryCode.DIMENSION_REFUSED,
+        f"records[1].dimensions.{next(iter(wrong))}",
+    )
+    assert results[0].was_refused
+    assert "HLF26-000001" not in "".join(write.text for write in double.writes())
+    assert len([r for r in double.requests("/dimension") if "SetLines" not in r.path]) == asked
+
+
+async def test_p19_where_values_cannot_be_asked_for_the_write_decides(
+    double: BusinessCentralDouble,
+) -> None:
+    """No right to read them, or no such address."""
+    double.misbehave(Fault("status", "/dimensions", times=99, status=403))
+    vouchers = [voucher(1, dimensions={"AVDELING": "ATLANTIS"}), voucher(2, dimensions=OSLO)]
+
+    results = await send(double, vouchers)
+
+    assert [result.outcome for result in results] == [FAILED, ACCEPTED]
+    assert double.documents() == ["HLF26-000002"] * 3
+
+
+async def test_p19_nothing_is_sent_while_values_cannot_be_asked_for(
+    double: BusinessCentralDouble,
+) -> None:
+    """The service is away: all of it may be sent later."""
+    double.misbehave(Fault("status", "/dimensions", times=999, status=503))
+
+    results = await send(double, [voucher(1, dimensions=OSLO), voucher(2)], patience_seconds=0.2)
+
+    assert {(r.outcome, r.is_retryable) for r in results} == {(FAILED, True)}
+    assert double.requests(BATCH) == []
+
+
 async def test_p19_a_dimension_that_is_refused_fails_the_voucher_and_removes_its_lines(
     double: BusinessCentralDouble,
 ) -> None:
     """A voucher without its department is not the voucher that was meant; the next one goes on."""
     bad = voucher(1, dimensions={"AVDELING": "ATLANTIS"})
 
-    results = await send(double, [bad, voucher(2, dimensions=OSLO)])
+    results = await send(double, [bad, voucher(2, dimensions=OSLO)], check_dimensions=False)
 
     assert [result.outcome for result in results] == [FAILED, ACCEPTED]
     assert (results[0].code, results[0].field) == (
@@ -1009,9 +1058,10 @@ async def test_p19_a_refused_dimension_beside_a_hidden_line_is_unknown(
     """The employee's line cannot be taken out one by one; the reason is told all the same."""
     bad = voucher(1, payable=EMPLOYEE, dimensions={"AVDELING": "ATLANTIS"})
 
-    (result,) = await send(double, [bad])
+    (result,) = await send(double, [bad], check_dimensions=False)
 
     assert (result.outcome, result.code) == (UNKNOWN, DeliveryCode.DIMENSION_REFUSED)
+    assert result.was_refused
     assert accounts(double) == ["1007"]
 
 

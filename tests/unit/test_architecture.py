@@ -80,7 +80,11 @@ FLOORS = [
         "business_central_journal",
         "business_central_batch",
     },
-    {"business_central_dimensions", "business_central_removal"},
+    {
+        "business_central_dimensions",
+        "business_central_dimension_values",
+        "business_central_removal",
+    },
     {"business_central_sending"},
     {"business_central_delivery"},
     {"delivery_registry"},
