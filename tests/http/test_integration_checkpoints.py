@@ -1,6 +1,7 @@
 """Walks the product from the claims schema to the HTTP answer and checks, at each seam, signatures and data."""
 
 import inspect
+import json
 from collections.abc import AsyncIterator, Callable
 from datetime import date
 from decimal import Decimal
@@ -172,17 +173,31 @@ async def test_guard_to_exporters(
 
 def test_every_format_has_an_exporter_behind_the_one_interface() -> None:
     """Checkpoint 6: each registered format resolves to an AccountingExporter."""
-    assert set(formats()) >= {"xledger_gl02b", "dynamics_bc_csv"}
-    for name in ("xledger_gl02b", "dynamics_bc_csv"):
+    assert set(formats()) >= set(SETTINGS)
+    for name in SETTINGS:
         assert issubclass(exporter_type(name), AccountingExporter)
 
 
-@pytest.mark.parametrize("target", ["xledger", "dynamics"])
+SETTINGS: dict[str, dict[str, str]] = {
+    "xledger_gl02b": {"entity_code": "10010", "voucher_type": "GL"},
+    "dynamics_bc_csv": {},
+    "dynamics_bc_json": {},
+    "dynamics_fo_csv": {"journal_name": "Utlegg"},
+}
+
+
+@pytest.mark.parametrize("format_name", SETTINGS)
 def test_functions_to_file_to_database(
-    stack: EmbeddedStack, new_user: Callable[..., AppUser], target: str
+    stack: EmbeddedStack, new_user: Callable[..., AppUser], format_name: str
 ) -> None:
     """Checkpoint 7: the HTTP answer, the downloaded file and the database tell the same story."""
-    organisation = Organisation.create(stack.database, target)
+    organisation = Organisation.create(stack.database, exporter_type(format_name).target)
+    organisation.execute(
+        "update public.export_targets set format = %s, settings = %s where organization_id = %s",
+        format_name,
+        json.dumps(SETTINGS[format_name]),
+        organisation.id,
+    )
     included = [
         organisation.add_claim([("mileage", amount)]) for amount in ("350.00", "0.01", "99999.99")
     ]

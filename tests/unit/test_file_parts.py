@@ -1,7 +1,7 @@
 """Files that are cut into parts: vouchers stay whole, places count from 1 without a gap."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.registry import configuration_problems
@@ -68,6 +68,7 @@ def test_claims_that_share_a_voucher_stay_in_one_part() -> None:
     assert [part for part, _, _ in places(rendered.data)] == [1] * 9 + [2] * 3
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(2, 9), min_size=1, max_size=12),
     limit=st.integers(9, 20),
@@ -92,6 +93,7 @@ def test_parts_hold_whole_vouchers_and_no_more_than_they_take(
     assert len(vouchers) == len(set(vouchers)), "no voucher is in two parts"
 
 
+@settings(deadline=None)
 @given(
     groups=st.lists(st.lists(st.integers(2, 4), min_size=1, max_size=3), min_size=1, max_size=8),
     limit=st.integers(12, 30),
@@ -100,7 +102,7 @@ def test_shared_vouchers_stay_whole_and_within_their_part(
     groups: list[list[int]], limit: int
 ) -> None:
     """A voucher's first claim leaves room for those that follow."""
-    settings = {"voucher_per": "claimant", "posting_date": "export", "most_voucher_lines": 12}
+    shared = {"voucher_per": "claimant", "posting_date": "export", "most_voucher_lines": 12}
     entries = [
         (voucher, many_lines(10 * voucher + place, count))
         for voucher, counts in enumerate(groups, 1)
@@ -111,7 +113,7 @@ def test_shared_vouchers_stay_whole_and_within_their_part(
         for position, (voucher, document) in enumerate(entries, 1)
     ]
     own = layout(PART, PLACE, lines_per_part=limit)
-    found = places(render(dynamics_document(layout=own, settings=settings), [run]).data)
+    found = places(render(dynamics_document(layout=own, settings=shared), [run]).data)
 
     parts: dict[int, list[int]] = {}
     of_voucher: dict[str, set[int]] = {}
@@ -124,9 +126,9 @@ def test_shared_vouchers_stay_whole_and_within_their_part(
 
 
 def test_a_part_that_a_shared_voucher_would_not_fit_into_is_refused() -> None:
-    settings = {"voucher_per": "run", "posting_date": "export", "most_voucher_lines": 13}
+    shared = {"voucher_per": "run", "posting_date": "export", "most_voucher_lines": 13}
     problems = configuration_problems(
-        dynamics_document(layout=layout(PART, lines_per_part=12), settings=settings)
+        dynamics_document(layout=layout(PART, lines_per_part=12), settings=shared)
     )
 
     assert [problem.field for problem in problems] == ["settings.most_voucher_lines"]
