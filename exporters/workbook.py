@@ -237,12 +237,20 @@ def _style(style: Style) -> str:
 
 def _spoken(text: str) -> str:
     """A text cell is never read as a formula, whatever it begins with: only XML must be heeded."""
-    if len(text) > MOST_CHARACTERS:
-        text = text[: MOST_CHARACTERS - 1] + "…"
+    # Counted as UTF-16: at most two for a character.
+    if len(text) * 2 > MOST_CHARACTERS:
+        text = _cut(text)
     if text.isalnum():
         return text
     text = _UNSPEAKABLE.sub(_picture, text.replace("\r\n", "\n"))
     return _ESCAPED.sub("_x005F_", text).translate(_MARKUP)
+
+
+def _cut(text: str) -> str:
+    units = text.encode("utf-16-le", "surrogatepass")
+    if len(units) <= MOST_CHARACTERS * 2:
+        return text
+    return units[: (MOST_CHARACTERS - 1) * 2].decode("utf-16-le", "ignore") + "…"
 
 
 def _picture(found: re.Match[str]) -> str:

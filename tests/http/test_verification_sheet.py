@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -13,7 +14,10 @@ from uuid import uuid4
 import httpx
 import openpyxl
 import pytest
+from pydantic import SecretStr
 
+from functions.services import Services
+from functions.settings import Settings
 from stack.embedded_stack import EmbeddedStack
 from stack.functions_server import FunctionsServer
 from stack.ports import free_port
@@ -409,6 +413,36 @@ def test_a_sweep_gives_up_what_cannot_be_made_and_goes_on(
         organisation.id,
     )
     assert made == other["run_id"]
+
+
+async def test_storage_that_is_away_costs_a_try_and_not_the_sheet(
+    stack: EmbeddedStack, proxy: FaultProxy, organisation: Organisation, run: dict[str, Any]
+) -> None:
+    """What passes is tried again by a later sweep: no problem is written down."""
+    told = stack.functions_environment
+    services = Services.of(
+        Settings(
+            supabase_url=proxy.url,
+            supabase_publishable_key=told["SUPABASE_PUBLISHABLE_KEY"],
+            supabase_secret_key=SecretStr(told["SUPABASE_SECRET_KEY"]),
+            export_retry_seconds=0.2,
+        )
+    )
+    proxy.lose("POST /storage/v1/object/exports/", "gateway_page")
+    # Ours first, whatever other tests left.
+    organisation.execute(
+        "update public.export_documents_due set due_at = '-infinity' where run_id = %s",
+        run["run_id"],
+    )
+
+    outcomes = await services.documents.work_until(time.monotonic() + 1)
+
+    assert set(outcomes) == {"stopped"}
+    assert organisation.execute(
+        "select tries, problem_code from public.export_documents_due where run_id = %s",
+        run["run_id"],
+    ) == [(1, None)]
+    await services.connection.aclose()
 
 
 def test_a_sheet_of_several_pages_of_members(

@@ -40,6 +40,7 @@ class ScriptedWorld:
         self.script = dict(zip((uuid4() for _ in script), script, strict=True))
         self.pages_left = 3
         self.settled = 0
+        self.ends: list[float] = []
 
     async def find_stalled(self, limit: int) -> Sequence[StalledRun]:
         """One run per organisation."""
@@ -71,7 +72,8 @@ class ScriptedWorld:
         raise Unavailable("database_unavailable")
 
     async def work_until(self, end: float) -> Counter[str]:
-        """One reconciliation, if the sweep's time is not over."""
+        """One reconciliation, if the sweep's time is not over; documents are another's."""
+        self.ends.append(end)
         return Counter({"green": 1} if time.monotonic() < end else {})
 
 
@@ -123,6 +125,16 @@ async def test_every_run_has_its_outcome() -> None:
     }
     assert (world.pages_left, world.settled) == (0, 1)
     assert report.reconciliations == {"green": 1}
+
+
+async def test_documents_leave_half_of_the_time_to_the_books() -> None:
+    """However many files wait for their sheets, each sweep reconciles too."""
+    world, began = ScriptedWorld(), time.monotonic()
+
+    await sweep_of(world, export_sweep_seconds=100).run()
+
+    documents, books = (end - began for end in world.ends)
+    assert (round(documents), round(books)) == (50, 100)
 
 
 async def test_a_sweep_without_time_postpones() -> None:

@@ -102,6 +102,14 @@ def test_a_text_longer_than_a_cell_is_cut_visibly() -> None:
     assert (len(text), text[-2:]) == (MOST_CHARACTERS, "x…")
 
 
+def test_a_cell_is_measured_as_spreadsheet_programs_do() -> None:
+    """A character beyond the first 65,536 counts twice, and none is cut in half."""
+    text = read(written([("🚕" * 20_000,)]))["Rows"]["A2"].value
+
+    assert (len(text), text[-2:]) == (16_384, "🚕…")
+    assert read(written([("é" * 20_000,)]))["Rows"]["A2"].value == "é" * 20_000
+
+
 def test_dates_are_dates_and_counts_are_numbers() -> None:
     sheet = read(written([(date(2026, 2, 28), 7, None)]))["Rows"]
 
