@@ -7,10 +7,10 @@ Nothing here undoes anything either: whatever stops half-way is continued by who
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID, uuid4
 
 from structlog.contextvars import bind_contextvars
@@ -32,6 +32,7 @@ from functions.export_run import ExportRun, LeftOutClaim
 from functions.export_storage import ExportStorage
 from functions.hashed_file import HashedFile
 from functions.log import logger
+from functions.meanwhile import meanwhile
 from functions.run_rendering import RunRendering
 from functions.settings import Settings
 
@@ -67,7 +68,6 @@ class Completed:
     left_out: tuple[LeftOutClaim, ...]
 
 
-Result = TypeVar("Result")
 Exported = Completed | Found | Busy | NothingToExport
 
 
@@ -218,7 +218,7 @@ class ExportEngine:
         position = 0
         while page is not None:
             position = page.claims[-1].position if page.claims else position
-            async with _meanwhile(self._page_after(page, position, granted)) as following:
+            async with meanwhile(self._page_after(page, position, granted)) as following:
                 await asyncio.to_thread(rendering.write, page.claims)
             page = following.result()
             # What is to be said of the last page goes along with complete.
@@ -303,19 +303,6 @@ class ExportEngine:
 def _detail(failure: RunFailed) -> dict[str, object]:
     problems = [asdict(problem) for problem in failure.problems]
     return {"problems": problems} if problems else {}
-
-
-@asynccontextmanager
-async def _meanwhile(work: Coroutine[None, None, Result]) -> AsyncIterator[asyncio.Task[Result]]:
-    """Work that goes on during the block and has ended when it is left, whatever happens in it."""
-    task = asyncio.create_task(work)
-    try:
-        yield task
-    except BaseException:
-        task.cancel()
-        raise
-    finally:
-        await asyncio.wait([task])
 
 
 @contextmanager

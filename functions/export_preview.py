@@ -11,6 +11,7 @@ from uuid import UUID
 
 from exporters.run_context import RunContext
 from functions.errors import SetUpRefused
+from functions.meanwhile import meanwhile
 from functions.preview_budget import PreviewBudget
 from functions.preview_rendering import PreviewRendering, renderer_of
 from functions.preview_request import Candidate, PreviewScope, saved_parts
@@ -99,14 +100,21 @@ class ExportPreview:
         budget: PreviewBudget,
     ) -> bool:
         """Whether there was more than the budget allows."""
-        page: MembersPage = beginning
-        while True:
-            for members in budget.portions(page.claims):
-                await asyncio.to_thread(rendering.write, members)
-            if budget.is_spent or page.next is None:
-                await asyncio.to_thread(rendering.finish)
-                return budget.is_spent
-            page = await self._source.page_at(beginning.run, candidate, page.next)
+        page: MembersPage | None = beginning
+        while page is not None and not budget.is_spent:
+            async with meanwhile(self._page_after(page, beginning.run, candidate)) as following:
+                for members in budget.portions(page.claims):
+                    await asyncio.to_thread(rendering.write, members)
+            page = following.result()
+        await asyncio.to_thread(rendering.finish)
+        return budget.is_spent
+
+    async def _page_after(
+        self, page: MembersPage, run: RunThatWouldBegin, candidate: Candidate
+    ) -> MembersPage | None:
+        if page.next is None:
+            return None
+        return await self._source.page_at(run, candidate, page.next)
 
     async def _compare(
         self, scope: RunThatWouldBegin, run_id: UUID, tried: Candidate, budget: PreviewBudget
@@ -116,13 +124,20 @@ class ExportPreview:
             rendering = await asyncio.to_thread(_compared_rendering, page, tried)
         except SetUpRefused as refused:
             return RunComparison(page.run, problems=refused.problems)
-        while True:
-            for members in budget.portions(page.claims):
-                await asyncio.to_thread(rendering.write, members)
-            if budget.is_spent or page.last_page:
-                return await asyncio.to_thread(rendering.finish, is_cut=budget.is_spent)
-            position = page.claims[-1].position
-            page = await self._source.frozen_page(scope, run_id, position)
+        following: FrozenPage | None = page
+        while following is not None and not budget.is_spent:
+            page = following
+            async with meanwhile(self._frozen_after(page, scope)) as fetched:
+                for members in budget.portions(page.claims):
+                    await asyncio.to_thread(rendering.write, members)
+            following = fetched.result()
+        return await asyncio.to_thread(rendering.finish, is_cut=budget.is_spent)
+
+    async def _frozen_after(self, page: FrozenPage, scope: RunThatWouldBegin) -> FrozenPage | None:
+        if page.last_page:
+            return None
+        position = page.claims[-1].position
+        return await self._source.frozen_page(scope, page.run.run_id, position)
 
     def _budget(self, deadline: float) -> PreviewBudget:
         return PreviewBudget(self._most_claims, deadline, asyncio.get_running_loop().time)

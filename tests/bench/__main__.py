@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stack.functions_server import CHECKOUT
-from tests.bench import history_case
+from tests.bench import history_case, preview_case
 from tests.bench.comparison import Comparison
 from tests.bench.report import show, write
 from tests.bench.scale import SCALES, Scale
@@ -25,6 +25,7 @@ _NARROWEST = 150
 # A new case is a function that builds what it needs below a directory of its own, and one line here.
 CASES: dict[str, Callable[[Path, Scale, Callable[[str], None]], list[Comparison]]] = {
     "history": history_case.measure,
+    "preview": preview_case.measure,
 }
 
 
