@@ -27,6 +27,7 @@ from functions.export_guard import (
 )
 from functions.export_run import ExportFile, ExportRun, LeftOutClaim, RunStatus
 from functions.language import Language
+from functions.meanwhile import meanwhile
 from functions.outcome_answer import outcome_response
 from functions.settings import Settings
 
@@ -422,7 +423,7 @@ async def test_work_beside_a_failing_block_is_ended_with_it() -> None:
             beside.set()
 
     async def fail_beside() -> None:
-        async with export_engine._meanwhile(reserve()):  # noqa: SLF001 - what it promises is told nowhere else
+        async with meanwhile(reserve()):
             await asyncio.sleep(0)
             raise ValueError
 
