@@ -12,8 +12,9 @@ from functions.business_central_journal import (
     Company,
     Journal,
     checked_code,
-    display_name,
+    is_ours,
     made_journal,
+    was_made_as,
 )
 from functions.business_central_lines import VoucherPlan, exact, plan_of
 from functions.business_central_sending import Sending, is_all_there
@@ -74,9 +75,10 @@ class BusinessCentralDelivery(VoucherDelivery):
         """As VoucherDelivery. Deletes the journal, and with it the lines that nobody can list."""
         company = await self._found_company()
         found = await company.journal(checked_code(container))
+        await _refuse_if_renamed(company, container, document_numbers)
         if found is None:
             return
-        _refuse_unless_ours(found, container)
+        _refuse_unless_ours(found)
         journal = Journal(company, str(found["id"]))
         own = {number.upper() for number in document_numbers}
         async for line in journal.lines():
@@ -108,12 +110,13 @@ class BusinessCentralDelivery(VoucherDelivery):
         """As VoucherDelivery."""
         company = await self._found_company()
         found = await made_journal(company, checked_code(container))
-        _refuse_unless_ours(found, container)
+        if not was_made_as(found, container):
+            # Posting gave an empty journal of ours the next name, and left it its description.
+            await (await _empty(company, found)).remove()
+            found = await made_journal(company, container)
+        journal = await _empty(company, found)
         if _balances(found):
             raise DeliveryRefused("delivery_container_balances", field="journal_template")
-        journal = Journal(company, str(found["id"]))
-        if await journal.has_lines():
-            raise _has_foreign_lines()
         self._sending = Sending(journal, self._settings, DimensionValues(company))
 
     async def send(self, vouchers: Sequence[DeliveryVoucher]) -> list[VoucherResult]:
@@ -174,10 +177,31 @@ class BusinessCentralDelivery(VoucherDelivery):
         return self._company
 
 
-def _refuse_unless_ours(journal: Mapping[str, Any], code: str) -> None:
-    """Somebody may have had a journal of this name before us."""
-    if journal.get("displayName") != display_name(code):
+async def _empty(company: Company, found: Mapping[str, Any]) -> Journal:
+    """The journal, if it is ours and nobody wrote into it."""
+    _refuse_unless_ours(found)
+    journal = Journal(company, str(found["id"]))
+    if await journal.has_lines():
         raise _has_foreign_lines()
+    return journal
+
+
+def _refuse_unless_ours(journal: Mapping[str, Any]) -> None:
+    """Somebody may have had a journal of this name before us."""
+    if not is_ours(journal):
+        raise _has_foreign_lines()
+
+
+async def _refuse_if_renamed(
+    company: Company, container: str, document_numbers: Collection[str]
+) -> None:
+    """Somebody may have renamed the journal: then the lines are still there, to be posted."""
+    for found in await company.journals_made_as(container):
+        if found.get("code") == container:
+            continue
+        lines = await Journal(company, str(found["id"])).lines_of(document_numbers)
+        if any(lines.values()):
+            raise _has_foreign_lines()
 
 
 def _has_foreign_lines() -> DeliveryRefused:

@@ -12,6 +12,7 @@ from functions.business_central_wire import conditions, literal, query
 from functions.errors import DeliveryRefused, DeliveryUnavailable
 
 _CODE: Final = re.compile(r"[A-Z0-9][A-Z0-9-]{0,9}")
+_MADE_BY_US: Final = re.compile(rf"Export {_CODE.pattern}")
 _ANY_VERSION: Final = {"If-Match": "*"}
 _GONE: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.OK, HTTPStatus.NOT_FOUND})
 
@@ -38,6 +39,12 @@ class Company:
             return found
         return None
 
+    async def journals_made_as(self, code: str) -> list[Mapping[str, Any]]:
+        """Those that we made under this code, whatever they are called by now."""
+        condition = f"{self._of_template} and displayName eq {literal(_display_name(code))}"
+        path = f"{self.path}/journals?{query(filter=condition)}"
+        return [found async for found in self.connection.listed(path)]
+
     async def has_template(self) -> bool:
         """Whether any journal of the template exists; templates themselves cannot be asked for."""
         condition = query(filter=self._of_template, top=1)
@@ -49,7 +56,7 @@ class Company:
         """May be repeated: a second one with the code is refused."""
         body = {
             "code": checked_code(code),
-            "displayName": display_name(code),
+            "displayName": _display_name(code),
             "templateDisplayName": self.settings.journal_template,
         }
         return await self.connection.write(
@@ -156,8 +163,17 @@ async def made_journal(company: Company, code: str) -> Mapping[str, Any]:
     raise DeliveryUnavailable("delivery_unavailable", cause="no journal in the answer")
 
 
-def display_name(code: str) -> str:
-    """By this a journal of ours is known."""
+def is_ours(journal: Mapping[str, Any]) -> bool:
+    """By its description, which survives posting and renaming."""
+    return bool(_MADE_BY_US.fullmatch(str(journal.get("displayName", ""))))
+
+
+def was_made_as(journal: Mapping[str, Any], code: str) -> bool:
+    """Whether this is the name that we gave it."""
+    return bool(journal.get("displayName") == _display_name(code))
+
+
+def _display_name(code: str) -> str:
     return f"Export {code}"
 
 

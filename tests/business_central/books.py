@@ -1,5 +1,6 @@
 """A company's books: journals, their lines, dimensions and the ledger, with undo."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Books:
     company_name: str = "HLF"
     templates: set[str] = field(default_factory=lambda: {"GENERELL"})
     template_balancing_account: str = ""
+    # Posting gives the journal the next name: another journal, with the description of the old.
+    increments_names: bool = False
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     dimensions: dict[str, set[str]] = field(default_factory=dict)
     posting_from: date = date(2000, 1, 1)
@@ -230,7 +233,17 @@ class Books:
         for row in rows:
             self._enter(row)
             self.delete_line(row["id"])
+        if self.increments_names:
+            self._increment(journal_id)
         return len(self.entries) - before
+
+    def _increment(self, journal_id: str) -> None:
+        old = self._journal(journal_id)
+        digits = re.search(r"\d+$", old["code"])
+        self.delete_journal(journal_id)
+        if digits:
+            number = str(int(digits[0]) + 1).zfill(len(digits[0]))
+            self.add_journal({**old, "code": old["code"][: digits.start()] + number})
 
     def _check_postable(self, rows: list[Row]) -> None:
         sums: dict[tuple[str, str], Decimal] = {}

@@ -577,6 +577,38 @@ async def test_p12_a_journal_that_somebody_else_made_is_left_alone(
     assert double.writes() == []
 
 
+async def test_posting_that_renames_the_journal_stops_nobody(
+    double: BusinessCentralDouble,
+) -> None:
+    """The empty journal with the next name is taken, although it still says whose it was."""
+    double.books.increments_names = True
+    await send(double, [voucher(1, payable=EMPLOYEE)])
+    double.post("R7T1")
+    assert double.books.journal_of("R7T2") is not None
+
+    results = await settle(double, [voucher(1), voucher(2)], ["R7T1"], "R7T2")
+    again = await settle(double, [voucher(1), voucher(2)], ["R7T1", "R7T2"], "R7T3")
+
+    assert [result.outcome for result in results] == [ALREADY_THERE, ACCEPTED]
+    assert [result.outcome for result in again] == [ALREADY_THERE, ACCEPTED]
+    assert double.documents() == ["HLF26-000002"] * 3
+
+
+async def test_a_journal_that_somebody_renamed_stops_the_next_attempt(
+    double: BusinessCentralDouble,
+) -> None:
+    """Its lines will be posted some day: to send the vouchers again would enter them twice."""
+    await send(double, [voucher()])
+    journal = double.books.journal_of("R7T1")
+    assert journal is not None
+    journal["code"] = "UTLEGG"
+
+    with pytest.raises(DeliveryRefused, match="delivery_container_has_foreign_lines"):
+        await settle(double, [voucher()], ["R7T1"], "R7T2")
+
+    assert double.documents() == ["HLF26-000001"] * 3
+
+
 async def test_an_outrun_attempt_writes_nothing_any_more(double: BusinessCentralDouble) -> None:
     """Its journal is gone; one of the same name would be another journal."""
     vouchers = [voucher(1, payable=EMPLOYEE), voucher(2)]
