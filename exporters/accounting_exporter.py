@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from exporters.configuration import FrozenConfiguration
+from exporters.json_writer import Record
 from exporters.notice import Notice
-from exporters.problem import Problem
+from exporters.problem import ConfigurationInvalid, Problem, ProblemCode
 from exporters.run_context import RunContext
 from exporters.settings import ExporterSettings
 from exporters.voucher import Voucher
@@ -71,3 +72,19 @@ class AccountingExporter(ABC):
     def notices(self) -> tuple[Notice, ...]:
         """Count the texts that were altered to fit; none, unless a format says otherwise."""
         return ()
+
+    def records(self, voucher: Voucher) -> tuple[Record, ...]:
+        """Give a voucher's lines as values, for a delivery over the target's API.
+
+        Raises:
+            ConfigurationInvalid: this format is for files only.
+            ClaimUnusable: the voucher could not stand in the file either.
+        """
+        del voucher
+        raise ConfigurationInvalid((no_records(self.format),))
+
+
+def no_records(format_name: str) -> Problem:
+    """Say that a format cannot be delivered over an API."""
+    message = f"The format {format_name} is for files only; it cannot be sent over an API."
+    return Problem(ProblemCode.CONFIGURATION_INVALID, "format", message)

@@ -92,6 +92,15 @@ def configuration_problems(document: Mapping[str, object]) -> tuple[Problem, ...
     return ()
 
 
+def has_records(format_name: str) -> bool:
+    """Tell whether a format gives values for a delivery over its target's API.
+
+    Raises:
+        ConfigurationInvalid: there is no such format.
+    """
+    return exporter_type(format_name).records is not AccountingExporter.records
+
+
 def shipped_layout_of(format_name: str) -> Layout:
     """Find the layout that a format comes with.
 

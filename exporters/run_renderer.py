@@ -9,6 +9,7 @@ from exporters.bank_account_number import without_bank_account_numbers
 from exporters.breakdown import Breakdown
 from exporters.claim import Claim, Member
 from exporters.configuration import FrozenConfiguration
+from exporters.json_writer import Record
 from exporters.masking import Masking
 from exporters.national_identity_number import identity_number_problems, masked
 from exporters.notice import Notice
@@ -139,6 +140,14 @@ class RunRenderer:
     def finish(self) -> bytes:
         """Give the end of the file; call once, after the last page."""
         return self._exporter.finish() if self._voucher_count else b""
+
+    def records(self, voucher: Voucher) -> tuple[Record, ...]:
+        """Give the lines of a voucher of the file as values; nothing of the file changes.
+
+        Raises:
+            ConfigurationInvalid: the format is for files only.
+        """
+        return self._exporter.records(voucher)
 
     def take_left_out(self) -> list[LeftOut]:
         """Hand over the claims left out since the last call, and forget them."""

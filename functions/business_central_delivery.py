@@ -17,8 +17,9 @@ from functions.business_central_journal import (
     was_made_as,
 )
 from functions.business_central_lines import VoucherPlan, exact, plan_of
+from functions.business_central_records import delivery_voucher
 from functions.business_central_sending import Sending, is_all_there
-from functions.business_central_settings import BusinessCentralSettings
+from functions.business_central_settings import MOST_OPERATIONS, BusinessCentralSettings
 from functions.business_central_wire import literal, query
 from functions.errors import Defect, DeliveryRefused, DeliveryUnavailable
 from functions.voucher_delivery import (
@@ -27,6 +28,7 @@ from functions.voucher_delivery import (
     DeliveryVoucher,
     Outcome,
     VoucherDelivery,
+    VoucherPart,
     VoucherResult,
 )
 
@@ -45,6 +47,12 @@ class BusinessCentralDelivery(VoucherDelivery):
 
     name = "business_central"
     target = "dynamics"
+    most_voucher_lines = MOST_OPERATIONS
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, object]) -> None:
+        """As VoucherDelivery."""
+        BusinessCentralSettings.of(settings)
 
     def __init__(self, settings: Mapping[str, object], context: DeliveryContext) -> None:
         """As VoucherDelivery."""
@@ -63,6 +71,10 @@ class BusinessCentralDelivery(VoucherDelivery):
     ) -> None:
         """As VoucherDelivery."""
         await self._connection.aclose()
+
+    def voucher(self, parts: Sequence[VoucherPart]) -> DeliveryVoucher:
+        """As VoucherDelivery; from the records of dynamics_bc_json."""
+        return delivery_voucher(parts)
 
     async def check(self) -> None:
         """As VoucherDelivery."""

@@ -4,18 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from exporters.voucher import Voucher
 from functions.errors import Defect
-from functions.voucher_delivery import DeliveryRecord, DeliveryVoucher
+from functions.voucher_delivery import DeliveryRecord, DeliveryVoucher, VoucherPart
 
 # As dynamics_bc_json names them. What the voucher says itself is not said again on each line.
 _EXTERNAL_NUMBER = "externalDocumentNumber"
 _DIMENSIONS = "dimensions"
 
 
-def delivery_voucher(
-    parts: Sequence[tuple[Voucher, Sequence[Mapping[str, Any]]]],
-) -> DeliveryVoucher:
+def delivery_voucher(parts: Sequence[VoucherPart]) -> DeliveryVoucher:
     """Put together what the claims of one document have in it, in their order."""
     first = parts[0][0]
     if any(part.number != first.number for part, _ in parts):

@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from exporters.registry import configuration_problems
+from functions.delivery_check import delivery_problems
 from functions.errors import SetUpProblem, SetUpRefused
 from functions.export_guard import Begun, Busy, ExportGuard, Unchecked
 
@@ -36,7 +37,8 @@ class ConfigurationCheck:
 
 
 def _problems_of(configuration: Mapping[str, object]) -> list[SetUpProblem]:
-    return [
+    problems = [
         SetUpProblem(problem.field, str(problem.code), problem.message)
         for problem in configuration_problems(configuration)
     ]
+    return problems or delivery_problems(configuration)

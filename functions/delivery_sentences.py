@@ -27,7 +27,9 @@ _COMPARE: Final = Sentence(
     en="The accountant must compare the voucher with what stands in the accounting system.",
 )
 
-_SENTENCES: Final[dict[DeliveryCode, tuple[Sentence, Sentence]]] = {
+# What happened, and what to do and who. A third party's delivery may have codes of its own: then
+# its message, which goes along, must do.
+DELIVERY_PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
     DeliveryCode.VOUCHER_TOO_LARGE: (
         Sentence(
             nb="Bilaget har flere linjer enn regnskapssystemet tar imot på én gang.",
@@ -157,27 +159,14 @@ _SENTENCES: Final[dict[DeliveryCode, tuple[Sentence, Sentence]]] = {
         ),
         _COMPARE,
     ),
-}
-
-# A third party's delivery may have codes of its own; its message goes along.
-_UNKNOWN: Final = (
-    Sentence(
-        nb="Regnskapssystemets forbindelse godtok det ikke.",
-        en="The connection to the accounting system did not accept it.",
+    DeliveryCode.SETTLED_BY_HAND: (
+        Sentence(
+            nb="En administrator sa at bilaget ikke er i regnskapssystemet.",
+            en="An administrator said that the voucher is not in the accounting system.",
+        ),
+        Sentence(
+            nb="Ingen trenger å gjøre noe. Kravet blir med i neste eksport.",
+            en="Nobody needs to act. The claim joins the next export.",
+        ),
     ),
-    _ACCOUNTANT,
-)
-
-
-def why_not_delivered(code: str) -> Sentence:
-    """What happened."""
-    return _of(code)[0]
-
-
-def who_must_act_on_delivery(code: str) -> Sentence:
-    """What to do, and who."""
-    return _of(code)[1]
-
-
-def _of(code: str) -> tuple[Sentence, Sentence]:
-    return _SENTENCES[DeliveryCode(code)] if code in set(DeliveryCode) else _UNKNOWN
+}

@@ -13,7 +13,6 @@ from exporters import manifest, workbook
 from exporters.claim import Member
 from exporters.configuration import FrozenConfiguration
 from exporters.problem import ConfigurationInvalid
-from exporters.run_context import RunContext
 from exporters.run_facts import RunFacts
 from exporters.run_renderer import RunRenderer
 from exporters.sheet_words import WORDS
@@ -24,6 +23,7 @@ from functions.export_run import ExportFile, ExportRun, LeftOutClaim, RunDocumen
 from functions.hashed_file import HashedFile
 from functions.language import Language
 from functions.problem_sentences import who_must_act, why
+from functions.run_context import context_of
 
 _NAME_ENDS: Final[Mapping[Language, str]] = {
     Language.NORWEGIAN: "kontrollark",
@@ -120,8 +120,7 @@ class DocumentRendering:
         )
 
     def _new_renderer(self) -> RunRenderer:
-        run = self._source.run
-        context = RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)
+        context = context_of(self._source.run)
         try:
             document = {**self._source.configuration, "layout": self._source.layout or None}
             configuration = FrozenConfiguration.from_document(document)

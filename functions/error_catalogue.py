@@ -1082,6 +1082,62 @@ CATALOGUE: dict[str, Entry] = {
         ),
         _REPEAT,
     ),
+    "delivery_in_doubt": Entry(
+        503,
+        Sentence(
+            nb="Det er uvisst hva regnskapssystemet har fått.",
+            en="It is unknown what the accounting system got.",
+        ),
+        Sentence(
+            nb="Det blir spurt på nytt av seg selv. Kravene holdes tilbake til svaret er klart.",
+            en="It is asked again by itself. The claims are held until the answer is clear.",
+        ),
+    ),
+    "delivery_was_posted": Entry(
+        409,
+        Sentence(
+            nb="Bilag fra kjøringen er bokført i regnskapssystemet.",
+            en="Vouchers of the run are posted in the accounting system.",
+        ),
+        Sentence(
+            nb="Bekreft dem som bokført, og tilbakefør kjøringen.",
+            en="Confirm them as booked, and reverse the run.",
+        ),
+    ),
+    "delivery_not_cleared": Entry(
+        409,
+        Sentence(
+            nb="Regnskapssystemet kan ha bilag fra kjøringen, så kravene kan ikke slippes fri.",
+            en="The accounting system may have vouchers of the run, so its claims cannot be freed.",
+        ),
+        _ASK_ADMIN,
+    ),
+    "run_not_deliverable": Entry(
+        409,
+        Sentence(
+            nb="Kjøringen kan ikke sendes til regnskapssystemet nå.",
+            en="The run cannot be sent to the accounting system now.",
+        ),
+        _REOPEN,
+    ),
+    "run_not_in_doubt": Entry(
+        409,
+        Sentence(
+            nb="Det er ingen tvil om denne kjøringen.", en="There is no doubt about this run."
+        ),
+        _REOPEN,
+    ),
+    "nothing_in_doubt": Entry(
+        409,
+        Sentence(nb="Ingenting av kjøringen er sendt.", en="Nothing of the run has been sent."),
+        _REOPEN,
+    ),
+    "deliveries_malformed": Entry(
+        400,
+        Sentence(nb="Listen over bilag kan ikke leses.", en="The list of vouchers cannot be read."),
+        _CORRECT,
+        "vouchers",
+    ),
     "delivery_throttled": Entry(
         503,
         Sentence(

@@ -160,6 +160,14 @@ class DeliveryUnavailable(Unavailable):
     """The accounting system did not answer, or asks for patience; `retry_after` is its own wish."""
 
 
+class LeftInDoubt(EngineError):  # noqa: N818  # a state that callers handle
+    """Nobody knows what the accounting system got of the run; the sweep asks again."""
+
+    def __init__(self, run: ExportRun) -> None:
+        super().__init__("delivery_in_doubt", run_id=run.run_id)
+        self.run = run
+
+
 class Defect(EngineError):  # noqa: N818  # a state that callers handle
     """An answer or a state that the engine does not expect."""
 

@@ -16,7 +16,18 @@ from uuid import UUID, uuid4
 from structlog.contextvars import bind_contextvars
 
 from functions.configuration_check import ConfigurationCheck
-from functions.errors import Defect, EngineError, Refused, RunFailed, StaleToken, Unavailable
+from functions.errors import (
+    Defect,
+    DeliveryRefused,
+    DeliveryUnavailable,
+    EngineError,
+    LeftInDoubt,
+    Refused,
+    RunFailed,
+    SetUpProblem,
+    StaleToken,
+    Unavailable,
+)
 from functions.export_guard import (
     Begun,
     Busy,
@@ -33,7 +44,8 @@ from functions.export_storage import ExportStorage
 from functions.hashed_file import HashedFile
 from functions.log import logger
 from functions.meanwhile import meanwhile
-from functions.run_rendering import RunRendering
+from functions.run_delivery import RunDelivery
+from functions.run_rendering import MOST_LEFT_OUT_TOLD, RunRendering
 from functions.settings import Settings
 
 # Dead runs that one request clears away before its own; more than one is already rare.
@@ -74,8 +86,15 @@ Exported = Completed | Found | Busy | NothingToExport
 class ExportEngine:
     """Stateless; safe to share."""
 
-    def __init__(self, guard: ExportGuard, storage: ExportStorage, settings: Settings) -> None:
+    def __init__(
+        self,
+        guard: ExportGuard,
+        storage: ExportStorage,
+        delivery: RunDelivery,
+        settings: Settings,
+    ) -> None:
         self._guard = guard
+        self._delivery = delivery
         self._configuration = ConfigurationCheck(guard)
         self._storage = storage
         self._renewal_seconds = settings.export_renewal_seconds
@@ -138,6 +157,27 @@ class ExportEngine:
             return await self._finish(taken, self._deadline())
         return taken
 
+    async def settle_doubt(self, run_id: UUID) -> Completed | Busy | NothingToResume:
+        """Asks the accounting system again about a run in doubt, and finishes it if it answers.
+
+        Raises:
+            LeftInDoubt: it still is.
+            RunFailed: the run ended without a file; its claims are free again.
+        """
+        taken = await self._guard.resume_doubted(run_id, invocation_id=uuid4())
+        if isinstance(taken, Granted):
+            return await self._finish(taken, self._deadline())
+        return taken
+
+    async def withdraw(self, run_id: UUID) -> None:
+        """Removes a completed run's vouchers from the accounting system, if nobody posted them.
+
+        Raises:
+            DeliveryRefused: `delivery_was_posted`: they are in the books.
+            DeliveryUnavailable: they may still be there.
+        """
+        await self._delivery.withdraw(run_id, None)
+
     async def _carry_through(self, begin: Callable[[UUID], Awaitable[Begun]]) -> Exported:
         deadline = self._deadline()
         for _ in range(_MOST_BEGINS):
@@ -153,6 +193,10 @@ class ExportEngine:
                 if begun.outcome == "started":
                     raise
                 continue  # a dead worker's run; the caller's own comes next
+            except LeftInDoubt as left:
+                if begun.outcome == "started":
+                    return Found(outcome="replayed", run=left.run)
+                continue
             if begun.outcome == "started":
                 return completed
         return Busy(outcome="busy", retry_after=_SECONDS_UNTIL_NEXT_TRY)
@@ -188,7 +232,10 @@ class ExportEngine:
 
     async def _attempt(self, granted: Granted, content: HashedFile) -> Completed:
         started = time.monotonic()
+        told: list[LeftOutClaim] = []
         try:
+            if granted.is_delivered:
+                granted, told = await self._delivered(granted)
             rendering = await self._render(granted, content)
             file = rendering.file()
             await self._storage.store(content.finished(), file)
@@ -202,6 +249,8 @@ class ExportEngine:
         except RunFailed as failed:
             await self._fail(granted, failed)
             raise
+        except (DeliveryRefused, DeliveryUnavailable) as fault:
+            raise await self._undelivered(granted, fault) from fault
         except Refused as refusal:
             if refusal.code not in _HOPELESS:
                 raise
@@ -209,9 +258,46 @@ class ExportEngine:
             await self._fail(granted, failure)
             raise failure from refusal
         _log_completion(run, time.monotonic() - started)
-        return Completed(run, tuple(rendering.left_out))
+        return Completed(run, tuple([*told, *rendering.left_out][:MOST_LEFT_OUT_TOLD]))
 
-    async def _render(self, granted: Granted, content: HashedFile) -> RunRendering:
+    async def _delivered(self, granted: Granted) -> tuple[Granted, list[LeftOutClaim]]:
+        """Sends the vouchers over the API; then the file is of those that arrived.
+
+        The run is rendered once before, so that it is sealed and nothing is sent of a claim that
+        the file leaves out.
+        """
+        run_id, token = granted.run.run_id, granted.fencing_token
+        with HashedFile() as scratch:
+            rendering = await self._render(granted, scratch, keep_lines=False)
+            await self._settle(rendering, granted, keep_lines=False)
+        refused = await self._delivery.deliver(granted)
+        for start in range(0, len(refused), MOST_LEFT_OUT_TOLD):
+            page = refused[start : start + MOST_LEFT_OUT_TOLD]
+            await self._guard.settle_page(run_id, token, left_out=page, lines=None)
+        if refused and rendering.refuses_run:
+            raise RunFailed("claims_refused", run_id=run_id, left_out=refused[:MOST_LEFT_OUT_TOLD])
+        first = await self._guard.reserve_page(run_id, token, 0)
+        changes = {"claims": first.claims, "last_page": first.last_page}
+        return granted.model_copy(update=changes), [*rendering.left_out, *refused]
+
+    async def _undelivered(
+        self, granted: Granted, fault: DeliveryRefused | DeliveryUnavailable
+    ) -> EngineError:
+        """What to tell: the run is in doubt; or it failed, for nothing of it was sent anywhere."""
+        run_id, token = granted.run.run_id, granted.fencing_token
+        try:
+            return LeftInDoubt(await self._delivery.doubt(run_id, token, fault.cause or fault.code))
+        except Refused as refusal:
+            if refusal.code != "nothing_in_doubt":
+                raise
+        failure = RunFailed(fault.code, run_id=run_id, problems=_connection_problems(fault))
+        failure.retry_after = fault.retry_after
+        await self._let_claims_go(granted, failure)
+        return failure
+
+    async def _render(
+        self, granted: Granted, content: HashedFile, *, keep_lines: bool = True
+    ) -> RunRendering:
         """Renders page by page, while the database prepares the next one."""
         rendering = await asyncio.to_thread(RunRendering, granted, content)
         page: Page | None = Page(claims=granted.claims, last_page=granted.last_page)
@@ -223,12 +309,15 @@ class ExportEngine:
             page = following.result()
             # What is to be said of the last page goes along with complete.
             if page is not None:
-                await self._settle(rendering, granted)
+                await self._settle(rendering, granted, keep_lines=keep_lines)
         await asyncio.to_thread(rendering.finish)
         return rendering
 
-    async def _settle(self, rendering: RunRendering, granted: Granted) -> None:
-        left_out, lines = rendering.take_untold(), rendering.page_lines()
+    async def _settle(
+        self, rendering: RunRendering, granted: Granted, *, keep_lines: bool = True
+    ) -> None:
+        left_out = rendering.take_untold()
+        lines = rendering.page_lines() if keep_lines else None
         if left_out or lines:
             await self._guard.settle_page(
                 granted.run.run_id, granted.fencing_token, left_out=left_out, lines=lines
@@ -240,6 +329,14 @@ class ExportEngine:
         return await self._guard.reserve_page(granted.run.run_id, granted.fencing_token, position)
 
     async def _fail(self, granted: Granted, failure: RunFailed) -> None:
+        if granted.is_delivered:
+            try:
+                await self._delivery.withdraw(granted.run.run_id, granted.fencing_token)
+            except (DeliveryRefused, DeliveryUnavailable) as fault:
+                raise await self._undelivered(granted, fault) from failure
+        await self._let_claims_go(granted, failure)
+
+    async def _let_claims_go(self, granted: Granted, failure: RunFailed) -> None:
         released = await self._guard.fail(
             granted.run.run_id,
             granted.fencing_token,
@@ -254,7 +351,7 @@ class ExportEngine:
         """Whoever stops half-way says so: the next request need not wait for the lease's end."""
         try:
             yield
-        except (StaleToken, RunFailed):
+        except (StaleToken, RunFailed, LeftInDoubt):
             raise  # the run is no longer this worker's
         except EngineError as stop:
             is_free = await self._let_go(run_id, token, stop.code)
@@ -298,6 +395,14 @@ class ExportEngine:
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._attempt_seconds
+
+
+def _connection_problems(fault: DeliveryRefused | DeliveryUnavailable) -> list[SetUpProblem]:
+    if not isinstance(fault, DeliveryRefused) or fault.field is None:
+        return []
+    words = [fault.remote_code, fault.remote_message, fault.correlation_id]
+    message = " ".join(word for word in words if word) or fault.code
+    return [SetUpProblem(f"connection.{fault.field}", fault.code, message)]
 
 
 def _detail(failure: RunFailed) -> dict[str, object]:

@@ -40,6 +40,11 @@ class Granted(Told):
     claims: tuple[Member, ...]
     last_page: bool
 
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the vouchers go over an API before the file is stored."""
+        return "delivery" in self.configuration
+
 
 class Found(Told):
     """A run that does, or did, what the caller asks for; `retry_after` (s) while it is running."""
@@ -91,11 +96,17 @@ class NothingToResume(Told):
 
 
 class StalledRun(Told):
-    """A run that nobody works on; `processing` waits for a worker, the others let claims go."""
+    """A run that nobody works on.
+
+    `processing` waits for a worker, `in_doubt` for the accounting system's answer, the others let
+    claims go.
+    """
 
     run_id: UUID
     organization_id: UUID
-    status: Literal[RunStatus.PROCESSING, RunStatus.RELEASING, RunStatus.VOIDING]
+    status: Literal[
+        RunStatus.PROCESSING, RunStatus.RELEASING, RunStatus.VOIDING, RunStatus.IN_DOUBT
+    ]
 
 
 class _StalledRuns(Told):
@@ -334,6 +345,14 @@ class ExportGuard:
         session = self._connection.as_service()
         found = await session.call("find_stalled_export_runs", {"p_limit": limit}, _STALLED)
         return found.runs
+
+    async def resume_doubted(self, run_id: UUID, *, invocation_id: UUID) -> TakenOver:
+        """Continues a run in doubt, with a new fencing token."""
+        return await self._connection.as_service().call(
+            "resume_doubted_export_run",
+            {"p_run_id": run_id, "p_invocation_id": invocation_id},
+            _TAKEN_OVER,
+        )
 
     async def settle_claim_changes(self) -> None:
         """Lets notes go of claims that are again as they were exported, or in no run."""

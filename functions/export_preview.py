@@ -23,6 +23,7 @@ from functions.preview_source import (
     RunThatWouldBegin,
 )
 from functions.run_comparison import ComparedRendering, RunComparison
+from functions.run_context import context_of
 from functions.run_difference import RunDifference, difference
 from functions.settings import Settings
 
@@ -149,8 +150,7 @@ def _context(run: RunThatWouldBegin) -> RunContext:
 
 def _compared_rendering(page: FrozenPage, tried: Candidate) -> ComparedRendering:
     """Both with what was frozen into the run, so that nothing but the candidate differs."""
-    run = page.run
-    context = RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)
+    context = context_of(page.run)
     before, _ = renderer_of(page.frozen(), context)
     after, _ = renderer_of(tried.applied_to(page.frozen()), context)
-    return ComparedRendering(run, before, after)
+    return ComparedRendering(page.run, before, after)

@@ -12,7 +12,7 @@ from typing import Final
 
 from structlog.contextvars import bound_contextvars
 
-from functions.errors import EngineError, RunFailed, StaleToken
+from functions.errors import EngineError, LeftInDoubt, RunFailed, StaleToken
 from functions.export_documents import ExportDocuments
 from functions.export_engine import Completed, ExportEngine
 from functions.export_guard import Busy, ExportGuard, NothingToResume, StalledRun
@@ -34,7 +34,8 @@ _DOCUMENTS_SHARE: Final = 0.5
 class SweepReport:
     """How many runs were found, and what became of them, by outcome.
 
-    completed, failed, parked, released (its claims are free), busy (somebody else is at it),
+    completed, failed, parked, in_doubt (the accounting system did not answer),
+    released (its claims are free), busy (somebody else is at it),
     held (its organisation was put on hold meanwhile),
     stopped (Supabase away or a defect: the next sweep tries again), postponed (no time left).
     """
@@ -91,11 +92,11 @@ class ExportSweep:
         """One run that cannot be continued must not keep the others waiting."""
         with bound_contextvars(run_id=str(run.run_id), organization_id=str(run.organization_id)):
             try:
-                if run.status is RunStatus.PROCESSING:
-                    return await self._continue(run)
-                return await self._release(run, end)
+                return await self._carried_on(run, end)
             except StaleToken:
                 return "busy"
+            except LeftInDoubt:
+                return "in_doubt"
             except RunFailed as failed:
                 logger.warning("swept_run_failed", code=failed.code)
                 return "failed"
@@ -104,6 +105,13 @@ class ExportSweep:
                     return _NOT_NOW[fault.code]
                 logger.warning("swept_run_stopped", code=fault.code, cause=fault.cause)
                 return "stopped"
+
+    async def _carried_on(self, run: StalledRun, end: float) -> str:
+        if run.status is RunStatus.PROCESSING:
+            return _became(await self._engine.take_over(run.organization_id))
+        if run.status is RunStatus.IN_DOUBT:
+            return _became(await self._engine.settle_doubt(run.run_id))
+        return await self._release(run, end)
 
     async def _settle_claim_changes(self, end: float) -> None:
         """A page in a sweep, at most: the list of changed claims is right without it."""
@@ -114,17 +122,18 @@ class ExportSweep:
         except EngineError as fault:
             logger.warning("claim_changes_not_settled", code=fault.code, cause=fault.cause)
 
-    async def _continue(self, run: StalledRun) -> str:
-        match await self._engine.take_over(run.organization_id):
-            case Completed():
-                return "completed"
-            case NothingToResume(run=ended) if ended is not None:
-                return str(ended.status)
-            case Busy() | NothingToResume():
-                return "busy"
-
     async def _release(self, run: StalledRun, end: float) -> str:
         while not (await self._guard.continue_release(run.run_id)).released:
             if time.monotonic() > end:
                 return "postponed"
         return "released"
+
+
+def _became(result: Completed | Busy | NothingToResume) -> str:
+    match result:
+        case Completed():
+            return "completed"
+        case NothingToResume(run=ended) if ended is not None:
+            return str(ended.status)
+        case Busy() | NothingToResume():
+            return "busy"

@@ -82,8 +82,8 @@ _REPLAYED: Final[dict[RunStatus, Sentence]] = {
         en="Run {run_number} is voided. Start a new export with a new key.",
     ),
     RunStatus.IN_DOUBT: Sentence(
-        nb="Om regnskapssystemet fikk kjøring {run_number}, er uvisst. Regnskapsføreren må sjekke.",
-        en="It is unknown whether run {run_number} arrived. The accountant must check.",
+        nb="Om regnskapssystemet fikk kjøring {run_number}, er uvisst. Det blir spurt på nytt.",
+        en="It is unknown whether run {run_number} arrived. It will be asked about again.",
     ),
 }
 
@@ -145,10 +145,12 @@ def _found(found: Found, left_out: Sequence[LeftOutClaim], language: Language) -
     )
     content["left_out"] = left_out_json(left_out, language)
     headers = {}
-    if is_under_way:
+    # Nothing to do for the caller: the sweep asks the accounting system again.
+    is_open = is_under_way or run.status is RunStatus.IN_DOUBT
+    if is_open:
         content["retry_after"] = found.retry_after or _SECONDS_UNTIL_NEXT_LOOK
         headers["Retry-After"] = str(content["retry_after"])
-    status = HTTPStatus.ACCEPTED if is_under_way else HTTPStatus.OK
+    status = HTTPStatus.ACCEPTED if is_open else HTTPStatus.OK
     return JSONResponse(content, status, _with_language(headers, language))
 
 
@@ -157,7 +159,9 @@ def _nothing(nothing: NothingToExport, language: Language) -> JSONResponse:
         _said(_NOTHING_LEFT, nothing.run, language) if nothing.run else _NOTHING.said(language)
     ]
     if nothing.parked_run:
-        sentences.append(_said(_HELD, nothing.parked_run, language))
+        is_in_doubt = nothing.parked_run.status is RunStatus.IN_DOUBT
+        held = _REPLAYED[RunStatus.IN_DOUBT] if is_in_doubt else _HELD
+        sentences.append(_said(held, nothing.parked_run, language))
     if nothing.skipped_count:
         sentences.append(_SKIPPED.said(language, skipped_count=nothing.skipped_count))
     if nothing.left_out:

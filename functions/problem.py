@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from functions.error_catalogue import CATALOGUE, FIELD_SENTENCES, Entry, entry_of
 from functions.errors import EngineError, InvalidRequest, RunFailed, SetUpRefused
-from functions.language import Language
+from functions.language import Language, Sentence
 from functions.left_out_answer import left_out_json
 from functions.problem_sentences import why
 from functions.run_answer import run_json
@@ -68,7 +68,7 @@ def _errors(error: EngineError, entry: Entry, language: Language) -> Sequence[di
         return [
             {
                 "field": problem.field,
-                "message": why(problem.code).said(language),
+                "message": _of_set_up(problem.code).said(language),
                 "note": problem.message,
             }
             for problem in error.problems
@@ -77,6 +77,11 @@ def _errors(error: EngineError, entry: Entry, language: Language) -> Sequence[di
         told = {"field": entry.field, "message": entry.detail.said(language)}
         return [told if error.note is None else {**told, "note": error.note}]
     return []
+
+
+def _of_set_up(code: str) -> Sentence:
+    """Of a file's set-up, or of a connection's."""
+    return entry_of(code).detail if code in CATALOGUE else why(code)
 
 
 def _headers(

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from functions.delivery_sentences import DELIVERY_PROBLEMS
 from functions.language import Sentence
 
 _CLAIMANT: Final = Sentence(
@@ -279,16 +280,20 @@ _UNKNOWN: Final = (
 
 def why(code: str) -> Sentence:
     """What is wrong."""
-    return _PROBLEMS.get(code, _UNKNOWN)[0]
+    return _words(code)[0]
 
 
 def who_must_act(code: str, field: str | None) -> Sentence:
     """What to do, and who: of what stands in the file, a claimant can correct the texts only."""
     if field is None or code not in _OF_A_VALUE or _CLAIMANTS_TEXT.fullmatch(field):
-        return _PROBLEMS.get(code, _UNKNOWN)[1]
+        return _words(code)[1]
     if field == "claimant.number":
         return _ADMIN_PERSON if code == "required_value_missing" else _ADMIN_PERSON_WRONG
     return _ADMIN_RULES if _OF_A_RULE.fullmatch(field) else _ADMIN_VALUE
+
+
+def _words(code: str) -> tuple[Sentence, Sentence]:
+    return _PROBLEMS.get(code) or DELIVERY_PROBLEMS.get(code, _UNKNOWN)
 
 
 def known_codes() -> frozenset[str]:

@@ -9,12 +9,12 @@ from exporters.claim import Member
 from exporters.configuration import FrozenConfiguration
 from exporters.page_lines import PageLines
 from exporters.problem import ConfigurationInvalid
-from exporters.run_context import RunContext
 from exporters.run_renderer import RENDERER_VERSION, RunRenderer
 from functions.errors import RunFailed, SetUpProblem
 from functions.export_guard import FileSummary, Granted
 from functions.export_run import ExportFile, ExportRun, LeftOutClaim
 from functions.hashed_file import HashedFile
+from functions.run_context import context_of
 
 # A caller reads the first of them; the run's left_out_count tells how many there are.
 MOST_LEFT_OUT_TOLD: Final = 1000
@@ -31,18 +31,18 @@ class RunRendering:
         self.left_out: list[LeftOutClaim] = []
         try:
             configuration = FrozenConfiguration.from_document(granted.configuration)
-            self._renderer = RunRenderer(configuration, _context(granted.run))
+            self._renderer = RunRenderer(configuration, context_of(granted.run))
         except ConfigurationInvalid as invalid:
             raise _unusable(self._run, invalid) from invalid
         # Half a reversal would leave books that no file explains.
         is_reversal = granted.run.reverses_run_id is not None
-        self._refuses_run = is_reversal or configuration.on_problem == "refuse_run"
+        self.refuses_run = is_reversal or configuration.on_problem == "refuse_run"
 
     def write(self, claims: Sequence[Member]) -> None:
         """Appends a page. Raises RunFailed `claims_refused`, with the refusals of this page."""
         self._content.append(self._renderer.render(claims))
         self._collect()
-        if self._refuses_run and self._untold:
+        if self.refuses_run and self._untold:
             raise self._failed("claims_refused")
 
     def finish(self) -> None:
@@ -115,7 +115,3 @@ def _group(group: BreakdownGroup) -> dict[str, object]:
 def _unusable(run: ExportRun, invalid: ConfigurationInvalid) -> RunFailed:
     problems = [SetUpProblem(p.field, str(p.code), p.message) for p in invalid.problems]
     return RunFailed("configuration_invalid", run_id=run.run_id, problems=problems)
-
-
-def _context(run: ExportRun) -> RunContext:
-    return RunContext(run.run_id, run.run_number, run.organization_id, run.export_date)

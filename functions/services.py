@@ -1,8 +1,12 @@
 """The objects of a process, put together once. Nothing here opens a connection."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
+from uuid import UUID
 
+from functions.delivery_book import DeliveryBook
+from functions.delivery_registry import delivery_for
 from functions.export_documents import ExportDocuments
 from functions.export_engine import ExportEngine
 from functions.export_guard import ExportGuard
@@ -12,8 +16,11 @@ from functions.export_run_repository import ExportRunRepository
 from functions.export_storage import ExportStorage
 from functions.export_sweep import ExportSweep
 from functions.preview_source import PreviewSource
+from functions.run_delivery import RunDelivery
+from functions.secret_reference import SecretStore
 from functions.settings import Settings
 from functions.supabase_connection import SupabaseConnection
+from functions.voucher_delivery import DeliveryContext, VoucherDelivery
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Services:
         connection = SupabaseConnection(settings)
         storage = ExportStorage(connection, settings)
         guard = ExportGuard(connection)
-        engine = ExportEngine(guard, storage, settings)
+        delivery = RunDelivery(guard, DeliveryBook(connection), _delivery)
+        engine = ExportEngine(guard, storage, delivery, settings)
         reconciliation = ExportReconciliation(connection, storage, settings)
         documents = ExportDocuments(connection, storage, settings)
         sweep = ExportSweep(guard, engine, documents, reconciliation, settings)
@@ -51,3 +59,10 @@ class Services:
     def preview_as_service(self) -> ExportPreview:
         """The same for the command line."""
         return ExportPreview(PreviewSource(self.connection.as_service()), self.settings)
+
+
+def _delivery(
+    name: str, connection: Mapping[str, object], organization_id: UUID
+) -> VoucherDelivery:
+    """The way of one attempt; no secret is read before something is asked of it."""
+    return delivery_for(name, connection, DeliveryContext(organization_id, SecretStore()))

@@ -24,14 +24,19 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 
+from exporters.voucher import Voucher
 from functions.secret_reference import SecretStore
 
 # The narrowest field that a target is known to have for it: Business Central's external number.
 LONGEST_EXTERNAL_NUMBER: Final = 35
 _DIGEST: Final = 8
+
+
+# What one claim has in a voucher, and the records that its format makes of these lines.
+VoucherPart = tuple[Voucher, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ class DeliveryCode(StrEnum):
     LINES_LEFT = "lines_left"
     LINES_DIFFER = "lines_differ"
     LEDGER_DIFFERS = "ledger_differs"
+    # what a person found out
+    SETTLED_BY_HAND = "settled_by_hand"
 
 
 _REFUSALS: Final = frozenset(
@@ -154,6 +161,17 @@ class VoucherDelivery(ABC):
     # The name in settings, and the target it belongs to.
     name: ClassVar[str]
     target: ClassVar[str]
+    # How many lines one voucher can have; None if the target does not mind.
+    most_voucher_lines: ClassVar[int | None] = None
+
+    @classmethod
+    @abstractmethod
+    def check_settings(cls, settings: Mapping[str, object]) -> None:
+        """Look at settings that somebody has saved, without network and without secrets.
+
+        Raises:
+            DeliveryRefused: naming the first setting that cannot be used.
+        """
 
     @abstractmethod
     def __init__(self, settings: Mapping[str, object], context: DeliveryContext) -> None:
@@ -174,6 +192,10 @@ class VoucherDelivery(ABC):
         trace: TracebackType | None,
     ) -> None:
         """Closes the connections."""
+
+    @abstractmethod
+    def voucher(self, parts: Sequence[VoucherPart]) -> DeliveryVoucher:
+        """Put together what the claims of one voucher have in it, in their order."""
 
     @abstractmethod
     async def check(self) -> None:

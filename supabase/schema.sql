@@ -695,7 +695,10 @@ CREATE TABLE public.export_targets (
     time_zone text DEFAULT 'Europe/Oslo'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT export_targets_delivery_check CHECK ((delivery = 'file'::text)),
+    connection jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT export_targets_connected_check CHECK (((delivery = 'file'::text) OR (connection <> '{}'::jsonb))),
+    CONSTRAINT export_targets_connection_check CHECK (((jsonb_typeof(connection) = 'object'::text) AND (octet_length((connection)::text) <= 20000))),
+    CONSTRAINT export_targets_delivery_check CHECK ((delivery ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
     CONSTRAINT export_targets_format_check CHECK ((format ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
     CONSTRAINT export_targets_layout_check CHECK (((layout IS NULL) OR ((jsonb_typeof(layout) = 'object'::text) AND (octet_length((layout)::text) <= 200000)))),
     CONSTRAINT export_targets_on_problem_check CHECK ((on_problem = ANY (ARRAY['leave_out'::text, 'refuse_run'::text]))),
@@ -717,9 +720,11 @@ COMMENT ON COLUMN public.export_targets.layout IS 'Column layout of this organis
 
 COMMENT ON COLUMN public.export_targets.on_problem IS 'Whether a claim that cannot be exported is left out or stops the run.';
 
-COMMENT ON COLUMN public.export_targets.delivery IS 'How the vouchers get there: file = a file that the accountant imports.';
+COMMENT ON COLUMN public.export_targets.delivery IS 'How the vouchers get there: file = a file that the accountant imports; else the name of a delivery over the system''s API, for example business_central.';
 
 COMMENT ON COLUMN public.export_targets.time_zone IS 'Days of a period and the export date are those of this time zone.';
+
+COMMENT ON COLUMN public.export_targets.connection IS 'For a delivery over an API: where the accounting system is, and where its secret lies. Never the secret itself.';
 
 CREATE FUNCTION export_engine.backfill_target(p_organization_id uuid, p_target text) RETURNS public.export_targets
     LANGUAGE plpgsql STABLE
@@ -2001,6 +2006,35 @@ $$;
 
 COMMENT ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) IS 'Seam: the claim that carries this number in the organisation now.';
 
+CREATE FUNCTION export_engine.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  -- Nobody works on a completed run any more, and a container that was removed from it stays removed.
+  if v_run.status = 'completed' then
+    perform export_engine.wait_for_lock_row(p_run_id);
+    perform export_engine.open_for_writing();
+    select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
+  else
+    v_run := export_engine.hold_processing_run(p_run_id, p_fencing_token);
+  end if;
+  update public.export_delivery_containers
+  set cleared_at = clock_timestamp(), cleared_by = 'engine'
+  where run_id = v_run.id and fencing_token = p_container_token and cleared_at is null;
+  if found then
+    perform export_engine.record_event(v_run, 'delivery_cleared', v_run.attempt_by, jsonb_build_object('fencing_token', p_container_token));
+  end if;
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run));
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) IS 'Notes that a container was removed from the accounting system with all that nobody had posted of it. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.close_for_writing() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2354,6 +2388,30 @@ CREATE FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs, p_vou
 $$;
 
 COMMENT ON FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs, p_vouchers jsonb) IS 'The vouchers of a list beside what the run and earlier confirmations say of them. Overruled: the whole run was refused since.';
+
+CREATE FUNCTION export_engine.containers_before(p_run public.export_runs, p_fencing_token bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'container', c.container,
+        'fencing_token', c.fencing_token,
+        -- An earlier attempt may have intended what a later one said of the voucher since.
+        'document_numbers', (
+          select coalesce(jsonb_agg(distinct d.document_number), '[]'::jsonb) from public.export_deliveries as d where d.run_id = p_run.id
+        )
+      )
+      order by c.fencing_token
+    ),
+    '[]'::jsonb
+  )
+  from public.export_delivery_containers as c
+  where c.run_id = p_run.id and c.cleared_at is null and c.fencing_token < p_fencing_token;
+$$;
+
+COMMENT ON FUNCTION export_engine.containers_before(p_run public.export_runs, p_fencing_token bigint) IS 'Containers of attempts before a token that may hold vouchers, with every document number that the run may have written.';
 
 CREATE FUNCTION export_engine.continue_export_release(p_run_id uuid) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2716,6 +2774,48 @@ $$;
 
 COMMENT ON FUNCTION export_engine.doubled_numbers(p_organization_id uuid, p_numbers bigint[]) IS 'Findings for voucher numbers that more than one run gave. A voucher of several claims has its number several times in one run.';
 
+CREATE FUNCTION export_engine.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  perform export_engine.wait_for_lock_row(p_run_id);
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  if v_run.status = 'in_doubt' and v_run.fencing_token = p_fencing_token then
+    return jsonb_build_object('run', export_engine.run_json(v_run));
+  end if;
+  v_run := export_engine.hold_processing_run(p_run_id, p_fencing_token);
+  if not export_engine.may_hold_vouchers(v_run.id) then
+    perform export_engine.refuse(
+      409, 'nothing_in_doubt', 'Nothing of this run was sent anywhere.', 'Fail it: its claims are free then.'
+    );
+  end if;
+  update public.export_runs
+  set
+    status = 'in_doubt',
+    error_code = p_error_code,
+    error_detail = p_error_detail,
+    attempts_without_progress = greatest(attempts_without_progress - 1, 0)
+  where id = v_run.id
+  returning * into v_run;
+  perform export_engine.record_event(v_run, 'in_doubt', v_run.attempt_by, jsonb_build_object('code', p_error_code) || p_error_detail);
+  perform export_engine.free_lock(v_run);
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run));
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) IS 'Sets a run aside of which nobody knows what the accounting system got. Its claims stay reserved and its lock is free, so the organisation goes on; the sweep asks again. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.doubt_patience() RETURNS interval
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN '00:01:00'::interval;
+
+COMMENT ON FUNCTION export_engine.doubt_patience() IS 'How long a run in doubt waits for each of its attempts before the sweep asks again, up to an hour.';
+
 CREATE FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) RETURNS TABLE(claim_id uuid, approved_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -2947,7 +3047,7 @@ CREATE FUNCTION export_engine.fail_export_run_by_admin(p_run_id uuid, p_reason t
 declare
   v_run public.export_runs := export_engine.hold_run_as_admin(p_run_id, p_reason, p_actor);
 begin
-  if v_run.status in ('pending', 'processing', 'parked') then
+  if v_run.status in ('pending', 'processing', 'parked', 'in_doubt') then
     update public.export_runs
     set
       status = 'releasing',
@@ -3034,13 +3134,14 @@ begin
       )
     )
     from (
-      select r.id, r.organization_id, r.status, coalesce(l.expires_at, r.releasing_at, r.voiding_at, r.created_at) as silent_since
+      select
+        r.id, r.organization_id, r.status,
+        coalesce(l.expires_at, r.in_doubt_at, r.releasing_at, r.voiding_at, r.created_at) as silent_since
       from public.export_runs as r
       left join public.export_locks as l on l.run_id = r.id
       where
         (
-          r.status = 'processing'
-          and l.expires_at <= clock_timestamp()
+          ((r.status = 'processing' and l.expires_at <= clock_timestamp()) or (r.status = 'in_doubt' and export_engine.is_doubt_due(r)))
           and not exists (
             select
             from public.export_holds as h
@@ -3281,10 +3382,34 @@ CREATE FUNCTION export_engine.freeze_configuration(p_target public.export_target
       ),
       '[]'::jsonb
     )
-  );
+  ) || case
+    when p_target.delivery = 'file' then '{}'::jsonb
+    else jsonb_build_object('delivery', p_target.delivery, 'connection', p_target.connection)
+  end;
 $$;
 
 COMMENT ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) IS 'Everything that decides the bytes of a file except the claims: frozen into a run when it is created. The renderer version is that of the worker who began; the run itself records the one that rendered the stored bytes.';
+
+CREATE FUNCTION export_engine.get_export_delivery(p_run_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+begin
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  if v_run.id is null then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  return jsonb_build_object(
+    'run', export_engine.run_json(v_run),
+    'configuration', v_run.configuration,
+    'containers', export_engine.containers_before(v_run, v_run.fencing_token + 1)
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.get_export_delivery(p_run_id uuid) IS 'What of a run may be in the accounting system, and how it is reached. Definer, because workers read it across organisations.';
 
 CREATE FUNCTION export_engine.get_export_document_source(p_run_id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -3719,6 +3844,38 @@ $$;
 
 COMMENT ON FUNCTION export_engine.is_deleted_for_good(p_run_id uuid) IS 'True for a run that went after its retention; its file may still be there.';
 
+CREATE FUNCTION export_engine.is_delivered(p_run public.export_runs) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    RETURN (((p_run).origin = 'engine'::text) AND ((p_run).configuration ? 'delivery'::text));
+
+COMMENT ON FUNCTION export_engine.is_delivered(p_run public.export_runs) IS 'True for a run whose vouchers go over the accounting system''s API.';
+
+CREATE TABLE public.export_run_events (
+    id bigint NOT NULL,
+    run_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor_id uuid,
+    actor text NOT NULL,
+    event text NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT export_run_events_event_check CHECK ((event = ANY (ARRAY['created'::text, 'started'::text, 'page_reserved'::text, 'sealed'::text, 'taken_over'::text, 'attempt_ended'::text, 'claims_left_out'::text, 'releasing'::text, 'failed'::text, 'completed'::text, 'parked'::text, 'recovered'::text, 'in_doubt'::text, 'confirmed'::text, 'voiding'::text, 'voided'::text, 'deleted'::text, 'delivery_begun'::text, 'delivery_cleared'::text, 'delivery_settled'::text])))
+);
+
+COMMENT ON TABLE public.export_run_events IS 'Append-only history of every run. Nobody changes or removes an event.';
+
+COMMENT ON COLUMN public.export_run_events.actor_id IS 'User who did it; null for the system.';
+
+COMMENT ON COLUMN public.export_run_events.actor IS 'Her name as it was then, or system.';
+
+CREATE FUNCTION export_engine.is_doubt_due(p_run public.export_runs) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    RETURN (((p_run).in_doubt_at <= (clock_timestamp() - (export_engine.doubt_patience() * (LEAST((p_run).attempt, 60))::double precision))) OR (EXISTS (SELECT FROM public.export_run_events e WHERE ((e.run_id = (is_doubt_due.p_run).id) AND (e.event = 'delivery_settled'::text) AND (e.occurred_at >= (is_doubt_due.p_run).in_doubt_at)))));
+
+COMMENT ON FUNCTION export_engine.is_doubt_due(p_run public.export_runs) IS 'True when it is time to ask the accounting system about a run in doubt again.';
+
 CREATE FUNCTION export_engine.is_imported(p_run_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -3923,6 +4080,38 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.keep_counter_growing() IS 'Trigger: a counter is never lowered, moved or deleted, nor raised by hand so far that the numbers run out.';
+
+CREATE FUNCTION export_engine.keep_delivery_law() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_delivered bigint;
+begin
+  if new.status in ('releasing', 'voiding') and export_engine.may_hold_vouchers(new.id) then
+    perform export_engine.refuse(
+      409, 'delivery_not_cleared', 'The accounting system may have vouchers of this run: its claims cannot be let go.',
+      'The sweep asks it again; or remove them there and say so with settle_export_delivery.'
+    );
+  end if;
+  if new.status = 'completed' and export_engine.is_delivered(new) then
+    select count(*) into v_delivered
+    from public.export_deliveries as d
+    where
+      d.run_id = new.id
+      and (d.state = 'already_there' or (d.state = 'accepted' and d.fencing_token = new.fencing_token));
+    if v_delivered is distinct from new.voucher_count then
+      perform export_engine.refuse(
+        409, 'totals_mismatch', format('The file has %s vouchers; %s were delivered.', new.voucher_count, v_delivered),
+        'Deliver what is missing, or leave it out, and render the run again.'
+      );
+    end if;
+  end if;
+  return new;
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.keep_delivery_law() IS 'Trigger: no claim is let go whose voucher the accounting system may have, and a run that is delivered over an API is completed when each voucher of its file is known to be there. Also for the owner.';
 
 CREATE FUNCTION export_engine.keep_document_law() RETURNS trigger
     LANGUAGE plpgsql
@@ -4652,6 +4841,33 @@ $$;
 
 COMMENT ON FUNCTION export_engine.make_way_for_backfill(p_lock public.export_locks, p_key text, p_invocation_id uuid) IS 'What the organisation''s lock means for a backfill: busy, resumed (its own run, whose worker died), or null when the lock is free. Refused when a dead worker''s export has the lock during a hold, which nobody finishes.';
 
+CREATE TABLE public.export_delivery_containers (
+    run_id uuid NOT NULL,
+    fencing_token bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    container text NOT NULL,
+    opened_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    cleared_at timestamp with time zone,
+    cleared_by text,
+    CONSTRAINT export_delivery_containers_cleared_check CHECK (((cleared_at IS NULL) = (cleared_by IS NULL))),
+    CONSTRAINT export_delivery_containers_container_check CHECK ((container ~ '^[A-Z0-9]{1,40}$'::text))
+);
+
+COMMENT ON TABLE public.export_delivery_containers IS 'Where each attempt of a run wrote in the accounting system, noted before it wrote. As long as one is not cleared, the accounting system may have vouchers of the run: its claims are not let go. Written by functions only.';
+
+COMMENT ON COLUMN public.export_delivery_containers.fencing_token IS 'The attempt. Each writes into a container of its own.';
+
+COMMENT ON COLUMN public.export_delivery_containers.cleared_at IS 'When nothing unposted of the attempt was left in the accounting system; null while it may hold vouchers.';
+
+COMMENT ON COLUMN public.export_delivery_containers.cleared_by IS 'engine, or the name of the person who said that she removed it.';
+
+CREATE FUNCTION export_engine.may_hold_vouchers(p_run_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    RETURN (EXISTS (SELECT FROM public.export_delivery_containers c WHERE ((c.run_id = may_hold_vouchers.p_run_id) AND (c.cleared_at IS NULL))));
+
+COMMENT ON FUNCTION export_engine.may_hold_vouchers(p_run_id uuid) IS 'True while an attempt of the run may have left vouchers in the accounting system.';
+
 CREATE FUNCTION export_engine.may_read_object(p_name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -5158,6 +5374,33 @@ $$;
 
 COMMENT ON FUNCTION export_engine.nothing_to_export(p_run public.export_runs, p_skipped integer) IS 'Names the latest completed run that took this scope, so that a coordinator who lost her key sees her success, a parked run that holds claims of it, and the claims that still cannot be exported.';
 
+CREATE FUNCTION export_engine.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_processing_run(p_run_id, p_fencing_token);
+begin
+  if v_run.sealed_at is null or not export_engine.is_delivered(v_run) then
+    perform export_engine.refuse(
+      409, 'run_not_deliverable', 'Only a sealed run whose target is reached over an API is delivered.', 'Reserve pages until the last one.'
+    );
+  end if;
+  insert into public.export_delivery_containers (run_id, fencing_token, organization_id, container)
+  values (v_run.id, p_fencing_token, v_run.organization_id, p_container)
+  on conflict do nothing;
+  if found then
+    perform export_engine.record_event(
+      v_run, 'delivery_begun', v_run.attempt_by, jsonb_build_object('container', p_container, 'attempt', v_run.attempt)
+    );
+  end if;
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('containers', export_engine.containers_before(v_run, p_fencing_token));
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) IS 'Notes where the attempt is going to write, before it writes, and tells what earlier attempts may have left. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.open_for_writing() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5292,15 +5535,15 @@ CREATE FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, 
   where
     r.organization_id = p_organization_id
     and r.target = p_target
-    and r.status = 'parked'
+    and r.status in ('parked', 'in_doubt')
     and r.reverses_run_id is null
     and r.period_to >= coalesce(p_period_from, '-infinity'::date)
     and coalesce(r.period_from, '-infinity'::date) <= p_period_to
-  order by r.parked_at desc
+  order by coalesce(r.parked_at, r.in_doubt_at) desc
   limit 1;
 $$;
 
-COMMENT ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) IS 'The latest parked run that holds claims of a scope; null if none.';
+COMMENT ON FUNCTION export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date) IS 'The latest run, parked or in doubt, that holds claims of a scope; null if none.';
 
 CREATE FUNCTION export_engine.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -6182,6 +6425,55 @@ $$;
 
 COMMENT ON FUNCTION export_engine.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) IS 'Writes down what a worker found in a configuration. Definer, because no API role may write the tables.';
 
+CREATE FUNCTION export_engine.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_processing_run(p_run_id, p_fencing_token);
+begin
+  if coalesce(jsonb_typeof(p_deliveries), 'null') <> 'array' or jsonb_array_length(p_deliveries) > export_engine.page_size() then
+    perform export_engine.refuse(400, 'deliveries_malformed', 'Deliveries are a list of at most a page.', 'Send them in pages.');
+  end if;
+  insert into public.export_deliveries as d (
+    run_id, voucher_number, organization_id, fencing_token, document_number, state, code, field, message, remote_code, correlation_id, remote_ids
+  )
+  select
+    v_run.id, t.voucher_number, v_run.organization_id, p_fencing_token, t.document_number, t.state, t.code, left(t.field, 200),
+    left(t.message, 1000), left(t.remote_code, 200), left(t.correlation_id, 200), coalesce(t.remote_ids, '[]'::jsonb)
+  from jsonb_to_recordset(p_deliveries) as t (
+    voucher_number bigint, document_number text, state text, code text, field text, message text, remote_code text, correlation_id text,
+    remote_ids jsonb
+  )
+  order by t.voucher_number
+  on conflict on constraint export_deliveries_pkey do update
+  set
+    fencing_token = excluded.fencing_token,
+    document_number = excluded.document_number,
+    state = excluded.state,
+    code = excluded.code,
+    field = excluded.field,
+    message = excluded.message,
+    remote_code = excluded.remote_code,
+    correlation_id = excluded.correlation_id,
+    remote_ids = excluded.remote_ids,
+    updated_at = clock_timestamp()
+  -- What a person said after she had looked is not overruled by a machine.
+  where d.settled_by is null;
+  perform export_engine.close_for_writing();
+  return jsonb_build_object(
+    'settled', (
+      select coalesce(jsonb_agg(jsonb_build_object('voucher_number', d.voucher_number, 'state', d.state)), '[]'::jsonb)
+      from jsonb_to_recordset(p_deliveries) as t (voucher_number bigint)
+      join public.export_deliveries as d on d.run_id = v_run.id and d.voucher_number = t.voucher_number
+      where d.settled_by is not null
+    )
+  );
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) IS 'Notes what is going to be sent, or what became of it, and answers which of these vouchers a person has settled. A worker that was outrun is refused, so asking this before sending is asking the lock. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.record_event(p_run public.export_runs, p_event text, p_actor_id uuid, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
@@ -6905,6 +7197,40 @@ $$;
 
 COMMENT ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) IS 'Takes the next page of the reversed run''s vouchers back: the frozen documents again, with voucher numbers of their own, as many as before.';
 
+CREATE FUNCTION export_engine.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs;
+  v_lock public.export_locks;
+begin
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id;
+  if v_run.id is null then
+    perform export_engine.refuse(404, 'run_not_found', 'There is no such run.', 'Check the run id.');
+  end if;
+  v_lock := export_engine.lock_row(v_run.organization_id);
+  if v_lock.holder_id = p_invocation_id and v_lock.run_id = p_run_id then
+    return export_engine.repeat_answer(v_lock, null);
+  end if;
+  if v_lock.organization_id is null or v_lock.run_id is not null then
+    return jsonb_build_object('outcome', 'busy', 'run', null, 'retry_after', 1);
+  end if;
+  perform export_engine.check_not_held(v_run.organization_id);
+  select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
+  if v_run.status <> 'in_doubt' then
+    return jsonb_build_object('outcome', 'nothing_to_resume', 'run', export_engine.run_json(v_run));
+  end if;
+  perform export_engine.open_for_writing();
+  update public.export_runs set error_code = null, error_detail = null, status = 'processing' where id = v_run.id returning * into v_run;
+  v_run := export_engine.start_attempt(v_run, p_invocation_id, null, 'taken_over');
+  perform export_engine.close_for_writing();
+  return export_engine.work_answer('resumed', v_run);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) IS 'Gives a run in doubt to a worker under a new fencing token, unless the organisation is busy with another one. Definer, because no API role may write the tables.';
+
 CREATE FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) RETURNS date
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -7297,6 +7623,77 @@ end;
 $$;
 
 COMMENT ON FUNCTION export_engine.settle_claim_changes(p_limit integer) IS 'Removes notes of claims that are as they were exported, or in no run, an hour after they were first seen. Locks notes only, which the app never touches again. Definer, because no API role may write the table.';
+
+CREATE FUNCTION export_engine.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+  v_run public.export_runs := export_engine.hold_run_as_admin(p_run_id, p_reason, p_actor);
+  v_settled integer;
+begin
+  if v_run.status not in ('in_doubt', 'parked') then
+    perform export_engine.refuse(
+      409, 'run_not_in_doubt', format('The run is %s: there is nothing for a person to settle.', v_run.status),
+      'Only what is in doubt, or parked, is settled by hand.'
+    );
+  end if;
+  if p_vouchers is null then
+    update public.export_delivery_containers
+    set cleared_at = clock_timestamp(), cleared_by = p_actor
+    where run_id = v_run.id and cleared_at is null;
+    get diagnostics v_settled = row_count;
+  else
+    v_settled := export_engine.settle_vouchers(v_run, p_vouchers, p_actor);
+  end if;
+  perform export_engine.record_event_by(
+    v_run, 'delivery_settled', p_actor, jsonb_build_object('reason', p_reason, 'vouchers', coalesce(p_vouchers, '"all removed"'::jsonb))
+  );
+  perform export_engine.close_for_writing();
+  return jsonb_build_object('run', export_engine.run_json(v_run), 'settled', v_settled);
+end;
+$$;
+
+COMMENT ON FUNCTION export_engine.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) IS 'An admin who has looked into the accounting system says what is there: voucher by voucher, or, without vouchers, that she removed all that the run left. Definer, because no API role may write the tables.';
+
+CREATE FUNCTION export_engine.settle_vouchers(p_run public.export_runs, p_vouchers jsonb, p_actor text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+  v_settled integer;
+begin
+  if coalesce(jsonb_typeof(p_vouchers), 'null') <> 'array'
+    or jsonb_array_length(p_vouchers) not between 1 and export_engine.page_size()
+    or exists (
+      select
+      from jsonb_array_elements(p_vouchers) as v
+      where
+        jsonb_typeof(v.value) is distinct from 'object'
+        or coalesce(v.value ->> 'voucher_number', '') !~ '^[1-9][0-9]{0,7}$'
+        or coalesce(v.value ->> 'state', '') not in ('already_there', 'failed')
+    ) then
+    perform export_engine.refuse(
+      400, 'deliveries_malformed', 'Vouchers are a list of {"voucher_number": 1001, "state": "already_there"}, or "failed".',
+      'already_there: it stands in the ledger. failed: nothing of it is in the accounting system, and it is not to be sent.'
+    );
+  end if;
+  update public.export_deliveries as d
+  set state = v.state, settled_by = p_actor, code = 'settled_by_hand', updated_at = clock_timestamp()
+  from jsonb_to_recordset(p_vouchers) as v (voucher_number bigint, state text)
+  where d.run_id = p_run.id and d.voucher_number = v.voucher_number;
+  get diagnostics v_settled = row_count;
+  if v_settled <> jsonb_array_length(p_vouchers) then
+    perform export_engine.refuse(
+      422, 'vouchers_not_in_run', 'Not all of these vouchers were going to be sent by this run, or one is named twice.',
+      'export_deliveries lists them.'
+    );
+  end if;
+  return v_settled;
+end;
+$_$;
+
+COMMENT ON FUNCTION export_engine.settle_vouchers(p_run public.export_runs, p_vouchers jsonb, p_actor text) IS 'Writes down what a person found out about vouchers; no worker overrules it.';
 
 CREATE FUNCTION export_engine.settled_notes(p_note_ids bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
@@ -7960,6 +8357,15 @@ $$;
 
 COMMENT ON FUNCTION public.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) IS 'What each row of a list of claims exported by hand comes to; writes nothing (service key).';
 
+CREATE FUNCTION public.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.clear_delivery(p_run_id, p_fencing_token, p_container_token);
+$$;
+
+COMMENT ON FUNCTION public.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) IS 'After a container was removed from the accounting system (service key). Of a completed run without a token.';
+
 CREATE FUNCTION public.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -8031,6 +8437,15 @@ CREATE FUNCTION public.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_rea
 $$;
 
 COMMENT ON FUNCTION public.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) IS 'Repository: soft delete of a finished run (service key).';
+
+CREATE FUNCTION public.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.doubt_export_run(p_run_id, p_fencing_token, p_error_code, p_error_detail);
+$$;
+
+COMMENT ON FUNCTION public.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) IS 'Sets a run aside of which nobody knows what the accounting system got (service key).';
 
 CREATE FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE sql
@@ -8351,6 +8766,15 @@ $$;
 
 COMMENT ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) IS 'For staff: each claim''s state (eligible, not_approved, reserved, exported, held, left_out), its run, file, voucher, lines of the file and reason, whether it was backfilled, what changed since it was frozen, and its last ten memberships. Unknown and foreign ids are unknown alike.';
 
+CREATE FUNCTION public.get_export_delivery(p_run_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select export_engine.get_export_delivery(p_run_id);
+$$;
+
+COMMENT ON FUNCTION public.get_export_delivery(p_run_id uuid) IS 'What of a run may be in the accounting system, and how it is reached (service key).';
+
 CREATE FUNCTION public.get_export_document_source(p_run_id uuid) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -8560,6 +8984,15 @@ $$;
 
 COMMENT ON FUNCTION public.next_reconciliation() IS 'The sweep''s next reconciliation; null when none is due (service key).';
 
+CREATE FUNCTION public.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.open_delivery(p_run_id, p_fencing_token, p_container);
+$$;
+
+COMMENT ON FUNCTION public.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) IS 'Before an attempt writes into the accounting system: notes its container, and tells those of earlier attempts (service key).';
+
 CREATE FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb DEFAULT NULL::jsonb, p_renderer_version text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -8625,6 +9058,15 @@ $$;
 
 COMMENT ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) IS 'Guard: what the functions found in a configuration that begin called unchecked (service key).';
 
+CREATE FUNCTION public.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.record_deliveries(p_run_id, p_fencing_token, p_deliveries);
+$$;
+
+COMMENT ON FUNCTION public.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) IS 'What is going to be sent, or what became of it, voucher by voucher (service key).';
+
 CREATE FUNCTION public.record_export_documents(p_run_id uuid, p_documents jsonb) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -8679,6 +9121,15 @@ $$;
 
 COMMENT ON FUNCTION public.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer) IS 'Next page of a run''s claims (service key).';
 
+CREATE FUNCTION public.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.resume_doubted_export_run(p_run_id, p_invocation_id);
+$$;
+
+COMMENT ON FUNCTION public.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) IS 'Gives a run in doubt to a worker (service key).';
+
 CREATE FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
@@ -8696,6 +9147,15 @@ CREATE FUNCTION public.settle_claim_changes(p_limit integer DEFAULT 1000) RETURN
 $$;
 
 COMMENT ON FUNCTION public.settle_claim_changes(p_limit integer) IS 'For the sweep: looks at a page of notes about changed claims, those longest not looked at first, and removes what needs no attention any more. The list is right without it, and stays short with it.';
+
+CREATE FUNCTION public.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select export_engine.settle_export_delivery(p_run_id, p_vouchers, p_reason, p_actor);
+$$;
+
+COMMENT ON FUNCTION public.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) IS 'Admin: says what the accounting system has of a run in doubt, after looking there. p_vouchers: [{"voucher_number": 1001, "state": "already_there"}], or "failed" for what is not there and shall not be sent; null when all that the run left there was removed. Say why and who you are.';
 
 CREATE FUNCTION public.take_due_documents(p_limit integer) RETURNS jsonb
     LANGUAGE sql
@@ -9108,6 +9568,45 @@ COMMENT ON COLUMN public.export_deleted_runs.file_sha256 IS 'Hash of that file; 
 
 COMMENT ON COLUMN public.export_deleted_runs.confirmation IS 'What the admin wrote to confirm: organisation and run number. In a test database anything.';
 
+CREATE TABLE public.export_deliveries (
+    run_id uuid NOT NULL,
+    voucher_number bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    fencing_token bigint NOT NULL,
+    document_number text NOT NULL,
+    state text NOT NULL,
+    code text,
+    field text,
+    message text,
+    remote_code text,
+    correlation_id text,
+    remote_ids jsonb DEFAULT '[]'::jsonb NOT NULL,
+    settled_by text,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT export_deliveries_code_check CHECK ((code ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
+    CONSTRAINT export_deliveries_remote_ids_check CHECK (((jsonb_typeof(remote_ids) = 'array'::text) AND (octet_length((remote_ids)::text) <= 100000))),
+    CONSTRAINT export_deliveries_state_check CHECK ((state = ANY (ARRAY['intended'::text, 'accepted'::text, 'already_there'::text, 'failed'::text, 'unknown'::text]))),
+    CONSTRAINT export_deliveries_texts_check CHECK ((((char_length(document_number) >= 1) AND (char_length(document_number) <= 100)) AND (char_length(field) <= 200) AND (char_length(message) <= 1000) AND (char_length(remote_code) <= 200) AND (char_length(correlation_id) <= 200)))
+);
+
+COMMENT ON TABLE public.export_deliveries IS 'Each voucher of a run that goes over an API: intended before it is sent, then what became of it. Written by functions only.';
+
+COMMENT ON COLUMN public.export_deliveries.state IS 'intended: it may have been sent; accepted: it lies in the accounting system, to be posted by the accountant; already_there: it stands in the ledger; failed: nothing of it is there; unknown: nobody knows, so it is never sent again before somebody has asked.';
+
+COMMENT ON COLUMN public.export_deliveries.code IS 'Why it failed or is unknown: a code of ours.';
+
+COMMENT ON COLUMN public.export_deliveries.field IS 'The member that the accounting system refused.';
+
+COMMENT ON COLUMN public.export_deliveries.message IS 'The accounting system''s own words, null when it said nothing.';
+
+COMMENT ON COLUMN public.export_deliveries.remote_code IS 'The accounting system''s own code.';
+
+COMMENT ON COLUMN public.export_deliveries.correlation_id IS 'What the accounting system''s support asks for.';
+
+COMMENT ON COLUMN public.export_deliveries.remote_ids IS 'Identifiers of the lines in the accounting system.';
+
+COMMENT ON COLUMN public.export_deliveries.settled_by IS 'The person who said what became of it; null when the accounting system said so.';
+
 CREATE TABLE public.export_documents_due (
     run_id uuid NOT NULL,
     organization_id uuid NOT NULL,
@@ -9228,7 +9727,7 @@ CREATE VIEW public.export_runs_stuck WITH (security_invoker='true') AS
             WHEN ((r.status = ANY (ARRAY['parked'::text, 'processing'::text])) AND (r.manual_file_name IS NOT NULL)) THEN 'Recorded from a list and not finished. Run the same backfill command again, or fail_export_run_by_admin ends it.'::text
             WHEN ((r.status = 'parked'::text) AND (r.origin = 'manual'::text)) THEN 'Recorded by hand and not finished in time. Complete or fail it with update_export_run_status, without its token.'::text
             WHEN (r.status = 'parked'::text) THEN 'Gave up without progress; its claims are held. Mend the cause, then recover_export_run, or fail_export_run_by_admin.'::text
-            WHEN (r.status = 'in_doubt'::text) THEN 'It is not known what the accounting system got. Ask it, then settle the run.'::text
+            WHEN (r.status = 'in_doubt'::text) THEN 'It is not known what the accounting system got. The sweep asks it again; export_deliveries shows each voucher. If it cannot tell, look there yourself and say what you found with settle_export_delivery.'::text
             WHEN (r.status = 'pending'::text) THEN 'Created, never begun. Begin or fail it.'::text
             WHEN ((r.status = 'processing'::text) AND (r.origin = 'manual'::text)) THEN 'Recorded by hand and not finished. Complete or fail it; the next sweep or trigger sets it aside.'::text
             WHEN (r.status = ANY (ARRAY['releasing'::text, 'voiding'::text])) THEN 'Its worker is silent. The next sweep lets its remaining claims go.'::text
@@ -9455,24 +9954,6 @@ COMMENT ON TABLE public.export_run_documents IS 'What lies in the bucket beside 
 
 COMMENT ON COLUMN public.export_run_documents.name IS 'What a person sees when downloading.';
 
-CREATE TABLE public.export_run_events (
-    id bigint NOT NULL,
-    run_id uuid NOT NULL,
-    organization_id uuid NOT NULL,
-    occurred_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    actor_id uuid,
-    actor text NOT NULL,
-    event text NOT NULL,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT export_run_events_event_check CHECK ((event = ANY (ARRAY['created'::text, 'started'::text, 'page_reserved'::text, 'sealed'::text, 'taken_over'::text, 'attempt_ended'::text, 'claims_left_out'::text, 'releasing'::text, 'failed'::text, 'completed'::text, 'parked'::text, 'recovered'::text, 'in_doubt'::text, 'confirmed'::text, 'voiding'::text, 'voided'::text, 'deleted'::text])))
-);
-
-COMMENT ON TABLE public.export_run_events IS 'Append-only history of every run. Nobody changes or removes an event.';
-
-COMMENT ON COLUMN public.export_run_events.actor_id IS 'User who did it; null for the system.';
-
-COMMENT ON COLUMN public.export_run_events.actor IS 'Her name as it was then, or system.';
-
 ALTER TABLE public.export_run_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.export_run_events_id_seq
     START WITH 1
@@ -9615,6 +10096,12 @@ ALTER TABLE ONLY public.export_deleted_runs
 ALTER TABLE ONLY public.export_deleted_runs
     ADD CONSTRAINT export_deleted_runs_pkey PRIMARY KEY (run_id);
 
+ALTER TABLE ONLY public.export_deliveries
+    ADD CONSTRAINT export_deliveries_pkey PRIMARY KEY (run_id, voucher_number);
+
+ALTER TABLE ONLY public.export_delivery_containers
+    ADD CONSTRAINT export_delivery_containers_pkey PRIMARY KEY (run_id, fencing_token);
+
 ALTER TABLE ONLY public.export_documents_due
     ADD CONSTRAINT export_documents_due_pkey PRIMARY KEY (run_id);
 
@@ -9685,6 +10172,8 @@ CREATE INDEX export_claim_changes_organization_id_idx ON public.export_claim_cha
 CREATE INDEX export_confirmations_external_number_idx ON public.export_confirmations USING btree (organization_id, external_number) WHERE (external_number IS NOT NULL);
 
 CREATE INDEX export_confirmations_run_id_idx ON public.export_confirmations USING btree (run_id, voucher_number, id);
+
+CREATE INDEX export_deliveries_container_idx ON public.export_deliveries USING btree (run_id, fencing_token);
 
 CREATE INDEX export_documents_due_due_at_idx ON public.export_documents_due USING btree (due_at) WHERE ((problem_code IS NULL) AND (tries < 5));
 
@@ -9770,6 +10259,8 @@ CREATE TRIGGER keep_claim_identity BEFORE UPDATE ON public.expense_claims FOR EA
 
 CREATE TRIGGER keep_counter_growing BEFORE DELETE OR UPDATE ON public.export_counters FOR EACH ROW EXECUTE FUNCTION export_engine.keep_counter_growing();
 
+CREATE TRIGGER keep_delivery_law BEFORE UPDATE ON public.export_runs FOR EACH ROW WHEN ((new.status IS DISTINCT FROM old.status)) EXECUTE FUNCTION export_engine.keep_delivery_law();
+
 CREATE TRIGGER keep_document_law BEFORE DELETE ON public.export_run_documents FOR EACH ROW EXECUTE FUNCTION export_engine.keep_document_law();
 
 CREATE TRIGGER keep_exported_claims BEFORE DELETE ON public.expense_claims FOR EACH ROW EXECUTE FUNCTION export_engine.keep_exported_claims();
@@ -9836,6 +10327,10 @@ CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_confirmations 
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_deleted_runs FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
+CREATE TRIGGER refuse_direct_write BEFORE INSERT OR DELETE OR UPDATE ON public.export_deliveries FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
+CREATE TRIGGER refuse_direct_write BEFORE INSERT OR DELETE OR UPDATE ON public.export_delivery_containers FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
+
 CREATE TRIGGER refuse_direct_write BEFORE INSERT ON public.export_erasures FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
 
 CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE ON public.export_holds FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_direct_write();
@@ -9865,6 +10360,10 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_confirmations FO
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_counters FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_deleted_runs FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_deliveries FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_delivery_containers FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.export_erasures FOR EACH STATEMENT EXECUTE FUNCTION export_engine.refuse_change();
 
@@ -9903,6 +10402,12 @@ ALTER TABLE ONLY public.export_counters
 
 ALTER TABLE ONLY public.export_deleted_runs
     ADD CONSTRAINT export_deleted_runs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.export_deliveries
+    ADD CONSTRAINT export_deliveries_container_fkey FOREIGN KEY (run_id, fencing_token) REFERENCES public.export_delivery_containers(run_id, fencing_token) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.export_delivery_containers
+    ADD CONSTRAINT export_delivery_containers_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.export_documents_due
     ADD CONSTRAINT export_documents_due_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.export_runs(id) ON DELETE CASCADE;
@@ -9973,6 +10478,10 @@ CREATE POLICY "Staff sees the confirmations of the organisation" ON public.expor
 
 CREATE POLICY "Staff sees the deleted runs of the organisation" ON public.export_deleted_runs FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
+CREATE POLICY "Staff sees the deliveries of the organisation" ON public.export_deliveries FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
+CREATE POLICY "Staff sees the delivery containers of the organisation" ON public.export_delivery_containers FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
+
 CREATE POLICY "Staff sees the documents of the organisation" ON public.export_run_documents FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
 
 CREATE POLICY "Staff sees the erasures of the organisation" ON public.export_erasures FOR SELECT TO authenticated USING ((organization_id IN ( SELECT export_engine.organizations_of_caller(ARRAY['coordinator'::text, 'accountant'::text, 'admin'::text]) AS organizations_of_caller)));
@@ -10012,6 +10521,10 @@ ALTER TABLE public.export_confirmations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.export_counters ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_deleted_runs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_deliveries ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.export_delivery_containers ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.export_documents_due ENABLE ROW LEVEL SECURITY;
 
@@ -10207,6 +10720,9 @@ REVOKE ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, 
 GRANT ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.claims_with_number(p_organization_id uuid, p_claim_number text) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.close_for_writing() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.comparable_document(p_claim_id uuid, p_document jsonb) FROM PUBLIC;
@@ -10234,6 +10750,8 @@ GRANT ALL ON FUNCTION export_engine.confirm_export_vouchers(p_run_id uuid, p_vou
 REVOKE ALL ON FUNCTION export_engine.confirm_vouchers(p_run public.export_runs, p_outcome text, p_vouchers jsonb, p_actor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.confirmed_vouchers(p_run public.export_runs, p_vouchers jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.containers_before(p_run public.export_runs, p_fencing_token bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.continue_export_release(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.continue_export_release(p_run_id uuid) TO service_role;
@@ -10270,6 +10788,11 @@ GRANT ALL ON FUNCTION export_engine.documents_of(p_run_id uuid) TO authenticated
 GRANT ALL ON FUNCTION export_engine.documents_of(p_run_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.doubled_numbers(p_organization_id uuid, p_numbers bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.doubt_patience() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.eligible_claims(p_organization_id uuid, p_approved_from timestamp with time zone, p_approved_before timestamp with time zone, p_after_approved_at timestamp with time zone, p_after_claim_id uuid, p_limit integer) FROM PUBLIC;
 
@@ -10329,6 +10852,9 @@ REVOKE ALL ON FUNCTION export_engine.free_refused_vouchers(p_run public.export_r
 
 REVOKE ALL ON FUNCTION export_engine.freeze_configuration(p_target public.export_targets, p_renderer_version text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.get_export_delivery(p_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.get_export_delivery(p_run_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.get_export_document_source(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.get_export_document_source(p_run_id uuid) TO service_role;
 
@@ -10378,6 +10904,13 @@ REVOKE ALL ON FUNCTION export_engine.hold_run_for_update(p_run_id uuid, p_fencin
 
 REVOKE ALL ON FUNCTION export_engine.is_deleted_for_good(p_run_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.is_delivered(p_run public.export_runs) FROM PUBLIC;
+
+GRANT SELECT ON TABLE public.export_run_events TO authenticated;
+GRANT SELECT ON TABLE public.export_run_events TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.is_doubt_due(p_run public.export_runs) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.is_imported(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.is_settled(p_answer jsonb) FROM PUBLIC;
@@ -10395,6 +10928,8 @@ REVOKE ALL ON FUNCTION export_engine.keep_breakdown() FROM PUBLIC;
 REVOKE ALL ON FUNCTION export_engine.keep_claim_identity() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.keep_counter_growing() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.keep_delivery_law() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.keep_document_law() FROM PUBLIC;
 
@@ -10459,6 +10994,11 @@ REVOKE ALL ON FUNCTION export_engine.lock_row(p_organization_id uuid) FROM PUBLI
 
 REVOKE ALL ON FUNCTION export_engine.make_way_for_backfill(p_lock public.export_locks, p_key text, p_invocation_id uuid) FROM PUBLIC;
 
+GRANT SELECT ON TABLE public.export_delivery_containers TO authenticated;
+GRANT SELECT ON TABLE public.export_delivery_containers TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.may_hold_vouchers(p_run_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.may_read_object(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.may_read_object(p_name text) TO authenticated;
 
@@ -10506,6 +11046,9 @@ REVOKE ALL ON FUNCTION export_engine.note_progress(p_before public.export_runs, 
 REVOKE ALL ON FUNCTION export_engine.note_raised_counter() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.nothing_to_export(p_run public.export_runs, p_skipped integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION export_engine.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) TO service_role;
 
 REVOKE ALL ON FUNCTION export_engine.open_for_writing() FROM PUBLIC;
 
@@ -10572,6 +11115,9 @@ REVOKE ALL ON FUNCTION export_engine.record_claims(p_run public.export_runs, p_r
 REVOKE ALL ON FUNCTION export_engine.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION export_engine.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.record_event(p_run public.export_runs, p_event text, p_actor_id uuid, p_detail jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.record_event_by(p_run public.export_runs, p_event text, p_actor text, p_detail jsonb) FROM PUBLIC;
@@ -10630,6 +11176,9 @@ REVOKE ALL ON FUNCTION export_engine.reserve_next(p_run public.export_runs) FROM
 
 REVOKE ALL ON FUNCTION export_engine.reserve_reversals(p_run public.export_runs) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION export_engine.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) TO authenticated;
 GRANT ALL ON FUNCTION export_engine.retention_ends(p_organization_id uuid, p_export_date date) TO service_role;
@@ -10672,6 +11221,11 @@ REVOKE ALL ON FUNCTION export_engine.seal_run(p_run public.export_runs) FROM PUB
 
 REVOKE ALL ON FUNCTION export_engine.settle_claim_changes(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION export_engine.settle_claim_changes(p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION export_engine.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.settle_vouchers(p_run public.export_runs, p_vouchers jsonb, p_actor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.settled_notes(p_note_ids bigint[]) FROM PUBLIC;
 
@@ -10742,6 +11296,9 @@ GRANT ALL ON FUNCTION public.begin_reconciliation(p_organization_id uuid, p_peri
 REVOKE ALL ON FUNCTION public.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.check_export_backfill(p_organization_id uuid, p_target text, p_list_sha256 text, p_rows jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION public.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.clear_delivery(p_run_id uuid, p_fencing_token bigint, p_container_token bigint) TO service_role;
+
 REVOKE ALL ON FUNCTION public.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.complete_export_backfill(p_run_id uuid, p_fencing_token bigint, p_file jsonb, p_expected_count integer) TO service_role;
 
@@ -10767,6 +11324,9 @@ GRANT ALL ON FUNCTION public.create_export_run(p_organization_id uuid, p_trigger
 
 REVOKE ALL ON FUNCTION public.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.delete_export_run(p_run_id uuid, p_deleted_by uuid, p_reason text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.doubt_export_run(p_run_id uuid, p_fencing_token bigint, p_error_code text, p_error_detail jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.erase_claimant(p_organization_id uuid, p_claim_ids uuid[], p_reason text, p_actor text) TO authenticated;
@@ -10798,6 +11358,9 @@ GRANT ALL ON FUNCTION public.find_stalled_export_runs(p_limit integer) TO servic
 REVOKE ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) TO authenticated;
 GRANT ALL ON FUNCTION public.get_claim_status(p_claim_ids uuid[]) TO service_role;
+
+REVOKE ALL ON FUNCTION public.get_export_delivery(p_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.get_export_delivery(p_run_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION public.get_export_document_source(p_run_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.get_export_document_source(p_run_id uuid) TO service_role;
@@ -10837,6 +11400,9 @@ GRANT ALL ON FUNCTION public.list_changed_claims(p_organization_id uuid, p_limit
 REVOKE ALL ON FUNCTION public.next_reconciliation() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.next_reconciliation() TO service_role;
 
+REVOKE ALL ON FUNCTION public.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.open_delivery(p_run_id uuid, p_fencing_token bigint, p_container text) TO service_role;
+
 REVOKE ALL ON FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) TO authenticated;
 GRANT ALL ON FUNCTION public.preview_export(p_organization_id uuid, p_target text, p_period_from date, p_period_to date, p_candidate jsonb, p_renderer_version text) TO service_role;
@@ -10860,6 +11426,9 @@ REVOKE ALL ON FUNCTION public.reconcile_exports(p_organization_id uuid, p_period
 REVOKE ALL ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_configuration_check(p_organization_id uuid, p_target text, p_fingerprint text, p_renderer_version text, p_problems jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION public.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_deliveries(p_run_id uuid, p_fencing_token bigint, p_deliveries jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION public.record_export_documents(p_run_id uuid, p_documents jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_export_documents(p_run_id uuid, p_documents jsonb) TO service_role;
 
@@ -10878,12 +11447,18 @@ GRANT ALL ON FUNCTION public.renew_export_lock(p_run_id uuid, p_fencing_token bi
 REVOKE ALL ON FUNCTION public.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.reserve_export_page(p_run_id uuid, p_fencing_token bigint, p_after_position integer) TO service_role;
 
+REVOKE ALL ON FUNCTION public.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resume_doubted_export_run(p_run_id uuid, p_invocation_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO authenticated;
 GRANT ALL ON FUNCTION public.reverse_export(p_run_id uuid, p_reason text, p_invocation_id uuid, p_actor text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.settle_claim_changes(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.settle_claim_changes(p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.settle_export_delivery(p_run_id uuid, p_vouchers jsonb, p_reason text, p_actor text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.take_due_documents(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.take_due_documents(p_limit integer) TO service_role;
@@ -10938,6 +11513,9 @@ GRANT SELECT ON TABLE public.export_counters TO service_role;
 GRANT SELECT ON TABLE public.export_deleted_runs TO authenticated;
 GRANT SELECT ON TABLE public.export_deleted_runs TO service_role;
 
+GRANT SELECT ON TABLE public.export_deliveries TO authenticated;
+GRANT SELECT ON TABLE public.export_deliveries TO service_role;
+
 GRANT SELECT ON TABLE public.export_documents_due TO authenticated;
 GRANT SELECT ON TABLE public.export_documents_due TO service_role;
 
@@ -10967,9 +11545,6 @@ GRANT SELECT ON TABLE public.export_run_breakdown TO service_role;
 
 GRANT SELECT ON TABLE public.export_run_documents TO authenticated;
 GRANT SELECT ON TABLE public.export_run_documents TO service_role;
-
-GRANT SELECT ON TABLE public.export_run_events TO authenticated;
-GRANT SELECT ON TABLE public.export_run_events TO service_role;
 
 GRANT SELECT ON TABLE public.export_run_overview TO authenticated;
 GRANT SELECT ON TABLE public.export_run_overview TO service_role;

@@ -1,5 +1,6 @@
 """Who sees and changes what: row-level security and grants, under the roles of the data API."""
 
+import json
 from collections.abc import Callable
 
 import psycopg
@@ -11,7 +12,7 @@ from stack.hosted_platform import DefaultGrants
 from stack.migrations import apply_migrations
 from tests.database.bookkeeper import Bookkeeper, vouchers
 from tests.database.documents import record_documents
-from tests.organisation import Organisation, begin, complete
+from tests.organisation import Organisation, begin, call, complete
 
 ENGINE_TABLES = [
     "export_run_pages",
@@ -32,6 +33,8 @@ ENGINE_TABLES = [
     "export_configuration_checks",
     "export_run_documents",
     "export_documents_due",
+    "export_delivery_containers",
+    "export_deliveries",
 ]
 READABLE = [
     "export_run_pages",
@@ -61,6 +64,8 @@ READABLE = [
     "export_configuration_problems",
     "export_run_documents",
     "export_documents_due",
+    "export_delivery_containers",
+    "export_deliveries",
 ]
 STAFF = ["coordinator", "accountant", "admin"]
 
@@ -85,6 +90,7 @@ def organisation(
         begin(organisation.as_user(organisation.add_member()), organisation),
         content_hash="b" * 64,
     )
+    add_delivery(organisation)
     accountant = Bookkeeper(organisation.as_user(organisation.add_member("accountant")))
     accountant.confirm(done["run"]["run_id"], "refused", vouchers(2))
     organisation.execute("update public.expense_claims set purpose = 'Rettet'")
@@ -95,6 +101,35 @@ def organisation(
         organisation.id,
     )
     return organisation
+
+
+def add_delivery(organisation: Organisation) -> None:
+    """A voucher that a run in doubt may have sent over an API."""
+    organisation.execute(
+        "update public.export_targets set delivery = 'business_central', connection = '{\"company\": \"HLF\"}'"
+    )
+    organisation.add_claims(1)
+    begun = begin(organisation.as_user(organisation.add_member()), organisation)
+    run_id, token = begun["run"]["run_id"], begun["fencing_token"]
+    with organisation.as_service() as service:
+        call(service, "open_delivery", p_run_id=run_id, p_fencing_token=token, p_container="EX1")
+        deliveries = [{"voucher_number": 9, "document_number": "HLF9", "state": "intended"}]
+        call(
+            service,
+            "record_deliveries",
+            p_run_id=run_id,
+            p_fencing_token=token,
+            p_deliveries=json.dumps(deliveries),
+        )
+        call(
+            service,
+            "doubt_export_run",
+            p_run_id=run_id,
+            p_fencing_token=token,
+            p_error_code="delivery_unavailable",
+            p_error_detail="{}",
+        )
+    organisation.execute("update public.export_targets set delivery = 'file', connection = '{}'")
 
 
 def count(connection: psycopg.Connection, table: str) -> int:
@@ -272,6 +307,13 @@ def test_users_reach_only_the_functions_that_are_theirs(organisation: Organisati
         "record_export_documents",
         "take_due_documents",
         "give_up_due_documents",
+        "open_delivery",
+        "get_export_delivery",
+        "clear_delivery",
+        "record_deliveries",
+        "doubt_export_run",
+        "resume_doubted_export_run",
+        "settle_export_delivery",
     }
     assert executable["anon"] == set()
     books = {
@@ -320,7 +362,7 @@ def test_files_of_completed_runs_are_readable_by_staff_only(organisation: Organi
     other = Organisation.create(organisation.database, "dynamics", "HLF")
     coordinator = organisation.as_user(organisation.add_member())
     paths = organisation.execute(
-        "select file_path from public.export_runs union all select path from public.export_run_documents"
+        "select file_path from public.export_runs where file_path is not null union all select path from public.export_run_documents"
     )
     query = "select name from storage.objects"
 

@@ -14,7 +14,7 @@ from functions.business_central_wire import (
     plain,
     query,
 )
-from functions.delivery_sentences import who_must_act_on_delivery, why_not_delivered
+from functions.problem_sentences import who_must_act, why
 from functions.voucher_delivery import DeliveryCode, external_number
 
 
@@ -114,10 +114,11 @@ def test_a_fault_of_any_shape_is_a_fault(body: object) -> None:
     assert fault.correlation_id is None
 
 
-@pytest.mark.parametrize("code", [*DeliveryCode, "a third party's own"])
+@pytest.mark.parametrize("code", DeliveryCode)
 def test_every_code_has_words_in_both_languages(code: str) -> None:
     """What happened, and who must act."""
-    for sentence in (why_not_delivered(code), who_must_act_on_delivery(code)):
+    assert why(code) != why("nobody knows it")
+    for sentence in (why(code), who_must_act(code, None)):
         assert sentence.nb != sentence.en
         assert sentence.nb.endswith(".")
         assert sentence.en.endswith(".")

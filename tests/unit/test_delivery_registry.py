@@ -7,6 +7,7 @@ from types import TracebackType
 import pytest
 
 from functions.business_central_delivery import BusinessCentralDelivery
+from functions.business_central_records import delivery_voucher
 from functions.delivery_registry import (
     ENTRY_POINT_GROUP,
     deliveries,
@@ -20,6 +21,7 @@ from functions.voucher_delivery import (
     DeliveryVoucher,
     Outcome,
     VoucherDelivery,
+    VoucherPart,
     VoucherResult,
 )
 from tests.business_central.sending import ORGANISATION, voucher
@@ -31,10 +33,15 @@ class PaperDelivery(VoucherDelivery):
     name = "paper"
     target = "paper"
 
-    def __init__(self, settings: Mapping[str, object], context: DeliveryContext) -> None:
-        del context
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, object]) -> None:
+        """Somebody must write."""
         if "scribe" not in settings:
             raise DeliveryRefused("delivery_setting_invalid", field="scribe")
+
+    def __init__(self, settings: Mapping[str, object], context: DeliveryContext) -> None:
+        del context
+        self.check_settings(settings)
 
     async def __aexit__(
         self,
@@ -43,6 +50,10 @@ class PaperDelivery(VoucherDelivery):
         trace: TracebackType | None,
     ) -> None:
         """Put the pen down."""
+
+    def voucher(self, parts: Sequence[VoucherPart]) -> DeliveryVoucher:
+        """As for Business Central."""
+        return delivery_voucher(parts)
 
     async def check(self) -> None:
         """Paper is patient."""

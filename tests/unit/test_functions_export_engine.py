@@ -33,6 +33,7 @@ from functions.settings import Settings
 
 if TYPE_CHECKING:
     from functions.export_storage import ExportStorage
+    from functions.run_delivery import RunDelivery
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SCOPE = ExportScope(uuid4(), None, None, date(2026, 10, 31))
@@ -235,7 +236,11 @@ def engine_of(
         export_renewal_seconds=renewal,
         export_attempt_seconds=attempt,
     )
-    return ExportEngine(cast("ExportGuard", guard), cast("ExportStorage", storage), settings)
+    # None of these runs is delivered over an API.
+    delivery = cast("RunDelivery", None)
+    return ExportEngine(
+        cast("ExportGuard", guard), cast("ExportStorage", storage), delivery, settings
+    )
 
 
 async def test_an_export_begins_stores_and_completes() -> None:
