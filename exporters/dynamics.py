@@ -21,6 +21,28 @@ from exporters.voucher import Voucher
 _DOCUMENT_NUMBER_WIDTH: Final = 20
 _LONGEST_COUNTER: Final = 10
 
+# Without these a line could not be found again in Business Central, or not be posted.
+_NEEDED_BY_THE_API: Final = (
+    "accountType",
+    "accountNumber",
+    "postingDate",
+    "documentNumber",
+    "externalDocumentNumber",
+    "amount",
+)
+# The API gives these itself and refuses whoever sends them, or vouchers never have them.
+_NEVER_SENT: Final = (
+    "id",
+    "journalId",
+    "journalDisplayName",
+    "lineNumber",
+    "lastModifiedDateTime",
+    "documentType",
+    "balanceAccountType",
+    "balancingAccountId",
+    "balancingAccountNumber",
+)
+
 # What Finance needs in a file of its entity General journal.
 _NEEDED_IN_FINANCE: Final = (
     "JOURNALBATCHNUMBER",
@@ -34,6 +56,8 @@ _NEEDED_IN_FINANCE: Final = (
     "CREDITAMOUNT",
 )
 _HEADER_OF_FINANCE: Final = ("JOURNALNAME", "DESCRIPTION", "POSTINGLAYER")
+_OF_JOURNAL: Final = ("settings.", "run.", "file.part")
+_OF_ACCOUNT_TYPES: Final = ("settings.", "line.account_kind")
 # Finance's advice: larger vouchers make the import slow.
 _ADVISED_LINES: Final = 10
 
@@ -160,6 +184,18 @@ class DynamicsJsonExporter(_DynamicsFormat[DynamicsJsonSettings]):
     layout_name = "dynamics_bc_json"
     settings_type = DynamicsJsonSettings
 
+    def _configuration_problems(
+        self, settings: DynamicsJsonSettings, layout: Layout
+    ) -> Iterator[Problem]:
+        del settings
+        names = {column.name for column in layout.columns}
+        messages = [
+            *(f"The API needs {name}." for name in _NEEDED_BY_THE_API if name not in names),
+            *(f"A journal line is not sent with {name}." for name in _NEVER_SENT if name in names),
+        ]
+        for message in messages:
+            yield Problem(ProblemCode.LAYOUT_INVALID, "layout.columns", message)
+
     def records(self, voucher: Voucher) -> tuple[Record, ...]:
         """Give a voucher's lines as values, amounts as Decimal; nothing of the file changes.
 
@@ -226,10 +262,6 @@ def _finance_column_problems(column: Column, field: str) -> Iterator[Problem]:
         reasons.append(f"is the same on every line of a journal, and cannot show {of_line[0]}")
     for reason in reasons:
         yield Problem(ProblemCode.LAYOUT_INVALID, field, f"The column {column.name} {reason}.")
-
-
-_OF_JOURNAL: Final = ("settings.", "run.", "file.part")
-_OF_ACCOUNT_TYPES: Final = ("settings.", "line.account_kind")
 
 
 def _account_type_problems(

@@ -12,6 +12,7 @@ import pytest
 from exporters.claim import Claim
 from exporters.configuration import FrozenConfiguration
 from exporters.dynamics import DynamicsJsonExporter
+from exporters.layout import Layout
 from exporters.posting_rules import PostingRules
 from exporters.problem import ClaimUnusable
 from exporters.registry import configuration_problems
@@ -227,6 +228,33 @@ def test_b05_there_is_no_document_type_and_no_balancing_account(data: bytes) -> 
     assert not {"documentType", "balancingAccountNumber"} & {
         k for line in lines(data) for k in line
     }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "messages"),
+    [
+        (
+            "documentNumber",
+            "documentType",
+            ["The API needs documentNumber.", "A journal line is not sent with documentType."],
+        ),
+        (
+            "comment",
+            "balancingAccountNumber",
+            ["A journal line is not sent with balancingAccountNumber."],
+        ),
+        ("comment", "anExtensionsField", []),
+    ],
+)
+def test_b05_a_layout_that_the_api_would_refuse_is_refused(
+    old: str, new: str, messages: list[str]
+) -> None:
+    layout = Layout.shipped("dynamics_bc_json").model_dump(mode="json")
+    for column in layout["columns"]:
+        column["name"] = new if column["name"] == old else column["name"]
+    problems = configuration_problems({**api(), "layout": layout})
+
+    assert [problem.message for problem in problems] == messages
 
 
 def test_dimensions_are_a_list_with_the_companys_codes() -> None:
