@@ -20,6 +20,8 @@ RecordValue: TypeAlias = "str | int | Decimal | Record | list[RecordValue]"
 _Tree: TypeAlias = "dict[str | int, _Node]"
 _Node: TypeAlias = "_Tree | str | int | Decimal"
 
+_quoted: Final[Callable[[str], str]] = json.JSONEncoder(ensure_ascii=False).encode
+
 # Stands for the records while the envelope is written; no text of a layout holds it.
 _MARK: Final = "\x00records\x00"
 
@@ -117,7 +119,7 @@ class JsonWriter(RecordWriter):
             for field, _ in self._places
         ]
         cells = list(zip(self._places, texts, strict=True))
-        incomplete = {key.entry for (_, key), text in cells if key.entry and not text}
+        incomplete = {key.entry for (_, key), text in cells if not text} - {None}
         record: _Tree = {}
         for (field, key), text in cells:
             if text and key.entry not in incomplete:
@@ -129,7 +131,7 @@ class JsonWriter(RecordWriter):
             column.type == "amount" and self._dialect.amounts == "number"
         ):
             return text
-        return json.dumps(text, ensure_ascii=False)
+        return _quoted(text)
 
 
 def _value(column: Column, text: str) -> str | int | Decimal:
@@ -153,7 +155,7 @@ def _written(value: _Node) -> str:
         return str(value)
     if _is_list(value):
         return "[" + ",".join(_written(entry) for _, entry in sorted(value.items())) + "]"
-    pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_written(v)}" for key, v in value.items())
+    pairs = [f"{_quoted(str(key))}:{_written(inner)}" for key, inner in value.items()]
     return "{" + ",".join(pairs) + "}"
 
 
@@ -170,7 +172,7 @@ def _plain(value: _Node) -> RecordValue:
 
 
 def _is_list(tree: _Tree) -> bool:
-    return any(isinstance(key, int) for key in tree)
+    return isinstance(next(iter(tree), None), int)
 
 
 def envelope_of(dialect: JsonDialect) -> tuple[bytes, bytes]:
