@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from exporters.run_context import RunContext
+from functions.delivery_check import delivery_problems
 from functions.errors import SetUpRefused
 from functions.meanwhile import meanwhile
 from functions.preview_budget import PreviewBudget
@@ -62,7 +63,8 @@ class ExportPreview:
         """Compares the named runs and the latest ones, too, with what the candidate makes of them.
 
         Raises:
-            SetUpRefused: the configuration, or the candidate, makes no file.
+            SetUpRefused: the configuration, or the candidate, makes no file, or cannot be
+                delivered.
             Refused: the caller may not, or the scope is refused, as an export's would be.
         """
         candidate.check()
@@ -72,6 +74,8 @@ class ExportPreview:
         rendering = await asyncio.to_thread(
             PreviewRendering, configuration, _context(beginning.run)
         )
+        if problems := delivery_problems(configuration):
+            raise SetUpRefused(problems)
         is_cut = await self._render(beginning, candidate, rendering, self._budget(deadline))
         latest = (one.run.run_id for one in beginning.latest_runs[:latest_runs])
         tried = candidate or saved_parts(beginning.configuration)

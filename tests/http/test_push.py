@@ -400,10 +400,16 @@ def test_a_connection_that_cannot_work_is_found_before_anything_is_reserved(
     )
     organisation.add_claims(1)
 
+    preview = coordinator.door.post(
+        "/preview_export",
+        json={"organization_id": str(organisation.id), "period_to": "2026-10-31"},
+        headers=coordinator.login,
+    )
     answer = coordinator.trigger(organisation)
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "configuration_invalid")
-    assert [problem["field"] for problem in answer.json()["errors"]] == [field]
+    for refused in (preview, answer):
+        assert (refused.status_code, refused.json()["code"]) == (422, "configuration_invalid")
+        assert [problem["field"] for problem in refused.json()["errors"]] == [field]
     assert double.seen == []
     [[runs]] = organisation.execute(
         "select count(*) from public.export_runs where organization_id = %s", organisation.id
