@@ -94,6 +94,8 @@ SHARED = {
     "claim": {},
     "claimant": {"voucher_per": "claimant", "most_voucher_lines": 900},
     "run": {"voucher_per": "run", "most_voucher_lines": 7},
+    # Two whole pages of two lines a claim, and not one claim more.
+    "run of pages": {"voucher_per": "run", "most_voucher_lines": 8001},
 }
 
 
@@ -123,10 +125,10 @@ def reserved(user: psycopg.Connection, organisation: Organisation) -> list[dict[
     return members
 
 
-@pytest.mark.parametrize("voucher_per", SHARED)
+@pytest.mark.parametrize("sharing", SHARED)
 @pytest.mark.parametrize("count", [1, PAGE, 2 * PAGE + 1])
 def test_the_members_are_those_that_a_run_reserves(
-    organisation: Organisation, count: int, voucher_per: str
+    organisation: Organisation, count: int, sharing: str
 ) -> None:
     """Claims, documents, positions, generations and voucher numbers, whoever shares a voucher."""
     organisation.add_claims(count // 2, spacing=timedelta(0))
@@ -141,7 +143,7 @@ def test_the_members_are_those_that_a_run_reserves(
         " values (%s, 'voucher_number', 41)",
         organisation.id,
     )
-    share_vouchers(organisation, SHARED[voucher_per])
+    share_vouchers(organisation, SHARED[sharing])
     user = organisation.as_user(organisation.add_member())
 
     seen = walked(user, organisation)

@@ -416,6 +416,32 @@ def test_a_candidate_replaces_what_is_saved_for_this_answer_only(
     assert told(accountant, organisation)["outcome"] == "all_claims_left_out"
 
 
+def test_a_candidate_may_share_vouchers(accountant: AppUser, organisation: Organisation) -> None:
+    """One number on all lines, by a setting that is not saved; also where a rule splits tax off."""
+    for _ in range(4):
+        organisation.add_claim([("mileage", "100.00")])
+    settings = {
+        "entity_code": "10010",
+        "voucher_type": "GL",
+        "voucher_per": "run",
+        "posting_date": "export",
+    }
+    rules = [
+        {"side": "expense", "account_code": "7100", "tax_percent": 25, "tax_account_code": "2710"},
+        {"side": "payable", "account_code": "2990"},
+    ]
+
+    def voucher_count(**candidate: object) -> int:
+        count: int = told(accountant, organisation, candidate=candidate)["voucher_count"]
+        return count
+
+    assert voucher_count(settings=settings) == 1
+    few = {**settings, "most_voucher_lines": 4}
+    assert voucher_count(settings=few) == 2
+    assert voucher_count(settings=few, posting_rules=rules) == 4
+    assert voucher_count(layout=None) == 4
+
+
 @pytest.mark.parametrize(
     ("candidate", "field"),
     [
