@@ -49,6 +49,7 @@ class Books:
     entries: list[Row] = field(default_factory=list)
     closed_by_approval: set[str] = field(default_factory=set)
     _by_journal: dict[str, dict[str, Row]] = field(default_factory=dict)
+    _numbered: set[str] = field(default_factory=set)
     _undo: list[Callable[[], object]] = field(default_factory=list)
     _depth: int = 0
     _version: int = 0
@@ -130,8 +131,12 @@ class Books:
         if body.get("journalId", journal_id) != journal_id:
             raise Refusal(400, "Application_DialogException", "journalId cannot be changed.")
         before = self._by_journal[journal_id]
-        row = self._line(journal, body, max(before.values(), key=_line_number, default=None))
-        if body.get("lineNumber") in {other["lineNumber"] for other in before.values()}:
+        if "lineNumber" in body:
+            self._numbered.add(journal_id)
+        row = self._line(journal, body, self._last(journal_id))
+        if "lineNumber" in body and any(
+            other["lineNumber"] == row["lineNumber"] for other in before.values()
+        ):
             raise Refusal(400, "Internal_EntityWithSameKeyExists", "The line already exists.")
         self._put(self.lines, row["id"], row)
         self._put(before, row["id"], row)
@@ -139,6 +144,13 @@ class Books:
         for code, value in self._account(row).default_dimensions.items():
             self.add_dimension(row["id"], {"code": code, "valueCode": value})
         return self._touched(row)
+
+    def _last(self, journal_id: str) -> Row | None:
+        rows = self._by_journal[journal_id].values()
+        if journal_id in self._numbered:
+            return max(rows, key=_line_number, default=None)
+        # In the order in which they were added, and thousands of them.
+        return next(reversed(rows), None)
 
     def _line(self, journal: Row, body: Row, previous: Row | None) -> Row:
         account_type = body.get("accountType", "G/L Account")

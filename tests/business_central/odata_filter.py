@@ -33,6 +33,9 @@ class Filter:
             self._alternatives[-1].append((term["member"], value.upper()))
             joint, place = term["joint"], term.end()
         self._refuse_mixed_fields()
+        # Many alternatives over one member are the usual case.
+        self._values = {terms[0][1] for terms in self._alternatives if len(terms) == 1}
+        self._member = self._alternatives[0][0][0]
 
     def _refuse_mixed_fields(self) -> None:
         if len(self._alternatives) > 1:
@@ -42,6 +45,8 @@ class Filter:
 
     def matches(self, entity: Mapping[str, Any]) -> bool:
         """Whether an entity fulfils it."""
+        if len(self._values) == len(self._alternatives):
+            return str(entity.get(self._member, "")).upper() in self._values
         return any(
             all(str(entity.get(member, "")).upper() == value for member, value in terms)
             for terms in self._alternatives

@@ -637,6 +637,34 @@ async def test_clearing_is_idempotent_and_removes_what_nobody_sees(
     assert double.books.journal_of("R7T1") is None
 
 
+@pytest.mark.parametrize("status", [400, 403, 409])
+async def test_clearing_that_is_refused_says_so(double: BusinessCentralDouble, status: int) -> None:
+    """For a person to mend: an approval is open, or the right to delete is missing."""
+    await send(double, [voucher()])
+    double.misbehave(Fault("status", "DELETE", times=99, status=status, code="No_Way"))
+
+    async with attempt(double) as delivery:
+        with pytest.raises(DeliveryRefused) as refused:
+            await delivery.clear("R7T1", {voucher().document_number})
+
+    assert refused.value.remote_code == "No_Way"
+    assert refused.value.correlation_id
+
+
+async def test_a_journal_that_must_be_empty_first_is_emptied(
+    double: BusinessCentralDouble,
+) -> None:
+    """Where a journal does not go with its lines, the lines go one by one."""
+    await send(double, [voucher()])
+    double.misbehave(Fault("status", "DELETE", status=400))
+
+    async with attempt(double) as delivery:
+        await delivery.clear("R7T1", {voucher().document_number})
+
+    assert len(double.requests("DELETE")) == 5
+    assert double.books.journal_of("R7T1") is None
+
+
 async def test_clearing_that_cannot_be_known_says_so(double: BusinessCentralDouble) -> None:
     """The caller may not begin anew while the old container may still fill."""
     await send(double, [voucher()])
