@@ -122,10 +122,7 @@ class BusinessCentralConnection:
                 raise DeliveryUnavailable("delivery_unavailable", cause="pages in a circle")
             seen.add(url)
             page = await self._object(_Request("GET", url))
-            entities = page.get("value")
-            if not isinstance(entities, list) or not all(isinstance(e, dict) for e in entities):
-                raise DeliveryUnavailable("delivery_unavailable", cause="no list of entities")
-            for entity in entities:
+            for entity in _entities(page):
                 yield entity
             url = self._next(page.get("@odata.nextLink"))
 
@@ -293,6 +290,16 @@ def _reply(response: httpx.Response) -> Reply:
         return Reply(response.status_code, parsed_json(response.content))
     except ValueError:
         return Reply(response.status_code, None)
+
+
+def _entities(page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All that is listed has an identifier; what has none is no answer of this service."""
+    entities = page.get("value")
+    if not isinstance(entities, list) or not all(
+        isinstance(entity, dict) and entity.get("id") for entity in entities
+    ):
+        raise DeliveryUnavailable("delivery_unavailable", cause="no list of entities")
+    return entities
 
 
 def _pause(error: Exception, request: _Request, shortest: float, give_up_at: float) -> bool | float:

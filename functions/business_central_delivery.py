@@ -173,7 +173,7 @@ class BusinessCentralDelivery(VoucherDelivery):
         reply = await self._connection.public(self._settings.environment_url)
         told = reply.body if isinstance(reply.body, Mapping) else {}
         kind = told.get("environmentType")
-        if reply.status != HTTPStatus.OK or kind not in _KINDS:
+        if reply.status != HTTPStatus.OK or not isinstance(kind, int) or kind not in _KINDS:
             raise DeliveryRefused("delivery_environment_not_found", field="environment")
         if _KINDS[kind] != self._settings.environment_kind:
             raise DeliveryRefused("delivery_environment_mixed_up", field="environment_kind")

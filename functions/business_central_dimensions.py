@@ -105,7 +105,7 @@ async def _corrected(company: Company, dimension: LineDimension) -> Reply:
         "PATCH",
         f"{_path(company, dimension)}({there['id']})",
         {"valueCode": dimension.value},
-        headers={"If-Match": str(there["@odata.etag"])},
+        headers={"If-Match": str(there.get("@odata.etag", "*"))},
         is_repeatable=True,
     )
 

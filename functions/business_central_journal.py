@@ -152,8 +152,9 @@ async def made_journal(company: Company, code: str) -> Mapping[str, Any]:
     if found is not None:
         return found
     reply = await company.create_journal(code)
-    if reply.status == HTTPStatus.CREATED and isinstance(reply.body, Mapping):
-        return reply.body
+    made = reply.body if isinstance(reply.body, Mapping) else {}
+    if reply.status == HTTPStatus.CREATED and made.get("id"):
+        return made
     # It may be there already when a reply was lost on the way.
     found = await company.journal(code)
     if found is not None:

@@ -102,8 +102,8 @@ class Sending:
         operations = list(self._operations(plans))
         try:
             reply = await run(self.journal.company.connection, operations, ALL_OR_NOTHING)
-        except ReplyLost as lost:
-            return await self._after_lost_reply(plans, lost)
+        except ReplyLost:
+            return await self._after_lost_reply(plans)
         except (DeliveryRefused, DeliveryUnavailable) as error:
             results = {plan.number: _failed_by(plan, error) for plan in plans}
             self._last = next(iter(results.values()))
@@ -121,11 +121,10 @@ class Sending:
                     _id(plan, line), "POST", f"{self.journal.path}/journalLines", line.body
                 )
 
-    async def _after_lost_reply(self, plans: list[VoucherPlan], lost: ReplyLost) -> Results:
+    async def _after_lost_reply(self, plans: list[VoucherPlan]) -> Results:
         """Operations run in order, so the batch is through when all of it can be seen."""
         unknown = {plan.number: _unknown(plan, DeliveryCode.REPLY_LOST) for plan in plans}
         self._last = _result(plans[0], Outcome.FAILED, DeliveryCode.NOT_SENT, is_retryable=True)
-        del lost
         try:
             listed = await self.journal.lines_of(unknown)
             arrived = self._arrived(plans, listed)

@@ -1354,6 +1354,18 @@ async def test_check_names_the_setting_and_writes_nothing(
     assert double.writes() == []
 
 
+@pytest.mark.parametrize("answer", [7, "1", [1], None, 2])
+async def test_an_environment_of_an_unknown_kind_is_refused(
+    double: BusinessCentralDouble, answer: Any
+) -> None:
+    """Only a plain yes counts."""
+    double.environment_kind = answer
+
+    async with attempt(double) as delivery:
+        with pytest.raises(DeliveryRefused, match="delivery_environment_not_found"):
+            await delivery.check()
+
+
 async def test_check_before_production_is_possible(double: BusinessCentralDouble) -> None:
     """Where both say production."""
     double.environment_kind = 0
