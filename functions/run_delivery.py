@@ -1,6 +1,7 @@
 """One attempt's delivery of a sealed run: nothing is sent that is not noted, nothing twice."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 from uuid import UUID
@@ -36,6 +37,22 @@ class _Delivery(BaseModel):
     connection: dict[str, object]
 
 
+@dataclass
+class _Tally:
+    """What one attempt knows: every document that the run ever meant to write, and what arrived."""
+
+    noted: set[str] = field(default_factory=set)
+    arrived: set[str] = field(default_factory=set)
+    refused: list[LeftOutClaim] = field(default_factory=list)
+
+    def add(self, voucher: ReadyVoucher, result: VoucherResult) -> None:
+        self.noted.add(voucher.delivery.document_number)
+        if result.outcome is Outcome.FAILED:
+            self.refused += _left_out(voucher, result)
+        else:
+            self.arrived.add(voucher.delivery.document_number)
+
+
 class RunDelivery:
     """Stateless; safe to share.
 
@@ -59,14 +76,17 @@ class RunDelivery:
         run_id, token = granted.run.run_id, granted.fencing_token
         async with self._delivery_of(granted.run, granted.configuration) as delivery:
             await delivery.check()
-            container = _container(token)
+            container, tally = _container(token), _Tally()
             for earlier in await self._book.open(run_id, token, container):
                 await self._clear(delivery, run_id, token, earlier)
+                tally.noted.update(earlier.document_numbers)
             await self._open(delivery, granted, container)
-            refused: list[LeftOutClaim] = []
             async for vouchers in self._vouchers(delivery, granted):
-                refused += await self._send(delivery, granted, vouchers)
-            return refused
+                for voucher, result in await self._send(delivery, granted, vouchers):
+                    tally.add(voucher, result)
+            # No claim is left out whose voucher somebody has posted, whoever said that it is not.
+            await _refuse_if_posted(delivery, tally.noted - tally.arrived)
+            return tally.refused
 
     async def withdraw(self, run_id: UUID, fencing_token: int | None) -> None:
         """Removes all that the run's attempts left unposted, so that its claims can be let go.
@@ -81,11 +101,12 @@ class RunDelivery:
         if not held.containers:
             return
         async with self._delivery_of(held.run, held.configuration) as delivery:
-            await _refuse_if_posted(delivery, held.containers)
+            noted = {number for one in held.containers for number in one.document_numbers}
+            await _refuse_if_posted(delivery, noted)
             for container in held.containers:
                 await self._clear(delivery, run_id, fencing_token, container)
             # Somebody may have posted while we removed.
-            await _refuse_if_posted(delivery, held.containers)
+            await _refuse_if_posted(delivery, noted)
 
     async def doubt(self, run_id: UUID, fencing_token: int, code: str) -> ExportRun:
         """Sets the run aside. Raises Refused `nothing_in_doubt` when nothing was sent anywhere."""
@@ -128,7 +149,7 @@ class RunDelivery:
 
     async def _send(
         self, delivery: VoucherDelivery, granted: Granted, ready: Sequence[ReadyVoucher]
-    ) -> list[LeftOutClaim]:
+    ) -> list[tuple[ReadyVoucher, VoucherResult]]:
         run_id, token = granted.run.run_id, granted.fencing_token
         vouchers = [voucher.delivery for voucher in ready]
         settled = await self._book.intend(run_id, token, vouchers)
@@ -139,21 +160,15 @@ class RunDelivery:
             outcome = Outcome(voucher.state)
             results[number] = VoucherResult(number, outcome, code=DeliveryCode.SETTLED_BY_HAND)
         _stop_if_unknown(results.values())
-        return [
-            claim
-            for voucher in ready
-            if results[voucher.delivery.number].outcome is Outcome.FAILED
-            for claim in _left_out(voucher, results[voucher.delivery.number])
-        ]
+        return [(voucher, results[voucher.delivery.number]) for voucher in ready]
 
     def _delivery_of(self, run: ExportRun, configuration: Mapping[str, object]) -> VoucherDelivery:
         asked = _Delivery.model_validate(configuration)
         return self._make(asked.delivery, asked.connection, run.organization_id)
 
 
-async def _refuse_if_posted(delivery: VoucherDelivery, containers: Sequence[Container]) -> None:
-    numbers = {number for container in containers for number in container.document_numbers}
-    if await delivery.find([_named(number) for number in sorted(numbers)]):
+async def _refuse_if_posted(delivery: VoucherDelivery, numbers: Collection[str]) -> None:
+    if numbers and await delivery.find([_named(number) for number in sorted(numbers)]):
         raise DeliveryRefused("delivery_was_posted")
 
 

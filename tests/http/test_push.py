@@ -516,6 +516,36 @@ async def test_what_a_person_settled_is_not_sent(
     assert [state for state, _ in states(organisation)] == ["already_there", "failed", "accepted"]
 
 
+async def test_a_person_may_be_wrong(
+    stack: EmbeddedStack,
+    coordinator: AppUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+) -> None:
+    """She said that nothing of a voucher is there, and the ledger has it: its claim is not let go."""
+    organisation.add_claims(2)
+    double.misbehave(Fault("arrive_late", BATCH))
+    run_id = run_of(coordinator.trigger(organisation))["run_id"]
+    double.release()
+    [code] = {row["journalDisplayName"] for row in double.books.lines.values()}
+    double.post(code)
+    with organisation.as_service() as service:
+        service.execute(
+            "select public.settle_export_delivery(%s, %s, 'Did not look.', 'Ingrid Vik')",
+            [run_id, '[{"voucher_number": 2, "state": "failed"}]'],
+        )
+
+    assert await ask_again(stack, run_id) == "in_doubt"
+    assert len(organisation.live_memberships()) == 2
+    with organisation.as_service() as service:
+        service.execute(
+            "select public.settle_export_delivery(%s, %s, 'Looked now.', 'Ingrid Vik')",
+            [run_id, '[{"voucher_number": 2, "state": "already_there"}]'],
+        )
+    assert await ask_again(stack, run_id) == "completed"
+    assert_each_once(double, organisation)
+
+
 def test_nobody_sees_the_secret(
     coordinator: AppUser,
     organisation: Organisation,
