@@ -18,6 +18,10 @@ _NOBODY: Final = Sentence(
     nb="Ingen trenger å gjøre noe. Det blir forsøkt igjen.",
     en="Nobody needs to act. It is tried again.",
 )
+_NEXT_EXPORT: Final = Sentence(
+    nb="Ingen trenger å gjøre noe. Kravet blir med i neste eksport.",
+    en="Nobody needs to act. The claim joins the next export.",
+)
 _SETTLED_ALONE: Final = Sentence(
     nb="Ingen trenger å gjøre noe. Neste forsøk rydder og finner det ut.",
     en="Nobody needs to act. The next attempt cleans up and finds out.",
@@ -107,7 +111,7 @@ DELIVERY_PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
             nb="Noen endret det samme i regnskapssystemet mens vi skrev.",
             en="Somebody changed the same thing in the accounting system while we wrote.",
         ),
-        _NOBODY,
+        _NEXT_EXPORT,
     ),
     DeliveryCode.TARGET_BUSY: (
         Sentence(
@@ -164,9 +168,6 @@ DELIVERY_PROBLEMS: Final[dict[str, tuple[Sentence, Sentence]]] = {
             nb="En administrator sa at bilaget ikke er i regnskapssystemet.",
             en="An administrator said that the voucher is not in the accounting system.",
         ),
-        Sentence(
-            nb="Ingen trenger å gjøre noe. Kravet blir med i neste eksport.",
-            en="Nobody needs to act. The claim joins the next export.",
-        ),
+        _NEXT_EXPORT,
     ),
 }
