@@ -128,6 +128,8 @@ class BusinessCentralDelivery(VoucherDelivery):
             found = await made_journal(company, container)
         journal = await _empty(company, found)
         if _balances(found):
+            # Empty and ours: no attempt after this one would use it.
+            await journal.remove()
             raise DeliveryRefused("delivery_container_balances", field="journal_template")
         self._sending = Sending(journal, self._settings, DimensionValues(company))
 

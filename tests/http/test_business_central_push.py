@@ -543,12 +543,23 @@ async def test_p12_a_journal_with_a_balancing_account_is_refused_before_any_line
     """Every line would be entered twice. A new journal has its template's account."""
     double.books.template_balancing_account = "1920"
 
-    for _ in range(2):
-        with pytest.raises(DeliveryRefused, match="delivery_container_balances") as refused:
-            await send(double, [voucher()])
-        assert refused.value.field == "journal_template"
+    with pytest.raises(DeliveryRefused, match="delivery_container_balances") as refused:
+        await send(double, [voucher()])
 
-    assert len(double.writes()) == 1, "the journal itself, once"
+    assert refused.value.field == "journal_template"
+    assert [write.request.split()[0] for write in double.writes()] == ["POST", "DELETE"]
+    assert double.books.journal_of("R7T1") is None, "no empty journal stays for each attempt"
+
+
+async def test_p12_a_balancing_account_that_a_journal_of_ours_was_given_is_seen(
+    double: BusinessCentralDouble,
+) -> None:
+    """Somebody added it after an attempt had made the journal."""
+    journal = double.books.add_journal({"code": "R7T1", "displayName": "Export R7T1"})
+    journal["balancingAccountId"] = "11111111-2222-4333-8444-555555555555"
+
+    with pytest.raises(DeliveryRefused, match="delivery_container_balances"):
+        await send(double, [voucher()])
 
 
 async def test_p12_clearing_touches_nothing_of_anybody_else(double: BusinessCentralDouble) -> None:
