@@ -250,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             self._hang_up()
         else:
-            self._send(*answer)
+            self._send(*answer, pause=fault.seconds if fault and fault.kind == "drip" else 0)
 
     def _recorded(self) -> Recorded:
         address = urlsplit(self.path)
@@ -274,14 +274,18 @@ class _Handler(BaseHTTPRequestHandler):
             return _instead(fault, recorded)
         return answer
 
-    def _send(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+    def _send(
+        self, status: int, headers: Mapping[str, str], content: bytes, *, pause: float = 0
+    ) -> None:
         self.send_response_only(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         try:
-            self.wfile.write(content)
+            for part in [bytes([byte]) for byte in content] if pause else [content]:
+                self.wfile.write(part)
+                time.sleep(pause)
         except OSError:
             # The client did not wait.
             self.close_connection = True

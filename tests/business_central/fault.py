@@ -13,8 +13,9 @@ FaultKind = Literal[
     "status",
     "status_after_work",
     "gateway_page",
-    # The work, after a while.
+    # The work, after a while; or its answer byte by byte, a while after each.
     "slow",
+    "drip",
     # In a batch: one operation is answered with `status` and not carried out, or its answer is
     # left out, given twice, or given under another's name, after the work.
     "inner_status",

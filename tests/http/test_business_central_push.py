@@ -1245,6 +1245,17 @@ async def test_p22_a_service_that_does_not_answer_ends_in_time(
     assert (result.outcome, result.code) == (UNKNOWN, DeliveryCode.REPLY_LOST)
 
 
+async def test_p22_an_answer_that_never_ends_is_given_up(double: BusinessCentralDouble) -> None:
+    """Each byte comes in time, and all of them would take minutes."""
+    async with attempt(double, "R7T1", read_seconds=5, request_seconds=0.5) as delivery:
+        double.misbehave(Fault("drip", BATCH, seconds=0.1))
+        async with asyncio.timeout(20):
+            (result,) = await delivery.send([voucher()])
+
+    assert result.outcome is ACCEPTED, "it was done, and the journal shows it"
+    assert len(double.requests(BATCH)) == 1
+
+
 @pytest.mark.parametrize("name", ["connect_seconds", "read_seconds", "request_seconds"])
 @pytest.mark.parametrize("seconds", [0, 480])
 async def test_p22_no_limit_can_be_set_beyond_the_service_s_own(
