@@ -110,16 +110,29 @@ def database(
     template_database: Database, _administration: psycopg.Connection, _numbers: Iterator[int]
 ) -> Iterator[OwnDatabase]:
     """A migrated database of the test's own."""
-    name = f"test_{next(_numbers)}"
-    identifiers = sql.Identifier(name), sql.Identifier(template_database.name)
-    _administration.execute(
+    clone = _clone(template_database, f"test_{next(_numbers)}", _administration)
+    yield clone
+    _close_and_drop(clone, _administration)
+
+
+@pytest.fixture(scope="session")
+def unchanged_database(
+    template_database: Database, _administration: psycopg.Connection
+) -> Iterator[OwnDatabase]:
+    """A migrated database for tests that only read, or roll back what they do."""
+    clone = _clone(template_database, "unchanged", _administration)
+    yield clone
+    _close_and_drop(clone, _administration)
+
+
+def _clone(template: Database, name: str, administration: psycopg.Connection) -> OwnDatabase:
+    identifiers = sql.Identifier(name), sql.Identifier(template.name)
+    administration.execute(
         sql.SQL("create database {} template {} owner postgres strategy file_copy").format(
             *identifiers
         )
     )
-    clone = OwnDatabase(template_database.port, name, template_database.password)
-    yield clone
-    _close_and_drop(clone, _administration)
+    return OwnDatabase(template.port, name, template.password)
 
 
 @pytest.fixture
