@@ -22,6 +22,8 @@ FaultKind = Literal[
     "inner_silence",
     "inner_twice",
     "inner_stranger",
+    # Nothing of a batch is carried out, and it is answered with nothing.
+    "inner_nothing",
     # The next page lies on another host, or is this one.
     "link_elsewhere",
     "link_back",

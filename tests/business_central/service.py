@@ -124,6 +124,8 @@ class Service:
             requests = self._batch_requests(call)
         except Refusal as refusal:
             return refusal.status, refusal.body
+        if fault and fault.kind == "inner_nothing":
+            return 200, {"responses": []}
         is_snapshot = call.headers.get("isolation", "").lower() == "snapshot"
         goes_on = "odata.continue-on-error" in call.headers.get("prefer", "").lower()
         responses: list[dict[str, Any]] = []

@@ -333,6 +333,25 @@ async def test_p08_the_vouchers_that_were_answered_for_count(
     assert double.documents() == ["HLF26-000002"] * 3
 
 
+async def test_p08_no_answer_at_all_is_no_failure(double: BusinessCentralDouble) -> None:
+    """Nothing can be seen and nothing was said: that does not mean that nothing will come."""
+    double.misbehave(Fault("inner_nothing", BATCH))
+
+    (result,) = await send(double, [voucher()])
+
+    assert (result.outcome, result.code) == (UNKNOWN, DeliveryCode.REPLY_INCOMPLETE)
+
+
+async def test_p08_an_answer_that_was_undone_does_not_count(double: BusinessCentralDouble) -> None:
+    """The refusal that undid the batch is missing; only the answers before it are there."""
+    double.misbehave(Fault("inner_silence", BATCH, operation=5))
+
+    results = await send(double, [voucher(1), voucher(2, payable=("G/L Account", "9999"))])
+
+    assert double.documents() == []
+    assert {result.outcome for result in results} == {UNKNOWN}
+
+
 # P09
 
 
