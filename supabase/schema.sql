@@ -6906,7 +6906,16 @@ CREATE FUNCTION export_engine.repeats_left_out(p_run public.export_runs, p_after
       and not coalesce(
         (
           select
-            earlier.outcome = 'left_out' and earlier.document = m.document and run.configuration = p_run.configuration
+            earlier.outcome = 'left_out'
+            and earlier.document = m.document
+            and run.configuration = p_run.configuration
+            and not (
+              p_run.trigger = 'user'
+              and exists (
+                select from public.export_deliveries as d
+                where d.run_id = earlier.run_id and d.voucher_number = earlier.voucher_number
+              )
+            )
           from public.export_run_claims as earlier
           join public.export_runs as run on run.id = earlier.run_id
           where earlier.claim_id = m.claim_id and earlier.run_id <> m.run_id
@@ -6918,7 +6927,7 @@ CREATE FUNCTION export_engine.repeats_left_out(p_run public.export_runs, p_after
   );
 $$;
 
-COMMENT ON FUNCTION export_engine.repeats_left_out(p_run public.export_runs, p_after_position integer) IS 'True when every claim of the run after a position was left out by the last run that tried it, and neither the claim nor the configuration changed since: the run would end the same way.';
+COMMENT ON FUNCTION export_engine.repeats_left_out(p_run public.export_runs, p_after_position integer) IS 'True when every claim of the run after a position was left out by the last run that tried it, and neither the claim nor the configuration changed since: the run would end the same way. What the accounting system refused may have been mended there, so a person who asks is not told so.';
 
 CREATE FUNCTION export_engine.request_fingerprint(p_target text, p_period_from date, p_period_to date) RETURNS text
     LANGUAGE sql IMMUTABLE

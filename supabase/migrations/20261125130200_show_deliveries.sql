@@ -1,4 +1,5 @@
--- Purpose: a run in doubt is seen where people look: by whoever exports the same period, and in the list of what is stuck.
+-- Purpose: a run in doubt is seen where people look: by whoever exports the same period, and in the list of what is stuck. What the
+--   accounting system refused can be tried again when a person asks: it may have been mended there, where nobody here can see it.
 -- Tables: none.
 
 create or replace function export_engine.parked_run(p_organization_id uuid, p_target text, p_period_from date, p_period_to date)
@@ -61,3 +62,45 @@ where
   r.status in ('parked', 'in_doubt')
   or (r.status = 'pending' and r.created_at < clock_timestamp() - interval '1 hour')
   or (r.status in ('processing', 'releasing', 'voiding') and coalesce(l.expires_at < clock_timestamp(), true));
+
+create or replace function export_engine.repeats_left_out(p_run public.export_runs, p_after_position integer)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select not exists (
+    select
+    from public.export_run_claims as m
+    where
+      m.run_id = p_run.id
+      and m.position > p_after_position
+      and not coalesce(
+        (
+          select
+            earlier.outcome = 'left_out'
+            and earlier.document = m.document
+            and run.configuration = p_run.configuration
+            and not (
+              p_run.trigger = 'user'
+              and exists (
+                select from public.export_deliveries as d
+                where d.run_id = earlier.run_id and d.voucher_number = earlier.voucher_number
+              )
+            )
+          from public.export_run_claims as earlier
+          join public.export_runs as run on run.id = earlier.run_id
+          where earlier.claim_id = m.claim_id and earlier.run_id <> m.run_id
+          order by earlier.reserved_at desc
+          limit 1
+        ),
+        false
+      )
+  );
+$$;
+
+comment on function export_engine.repeats_left_out is
+  'True when every claim of the run after a position was left out by the last run that tried it, and neither the claim nor the '
+  'configuration changed since: the run would end the same way. What the accounting system refused may have been mended there, so a person '
+  'who asks is not told so.';

@@ -258,6 +258,22 @@ def test_when_every_voucher_is_refused_the_run_fails_and_nothing_is_left(
     assert containers(organisation) == [True]
 
 
+def test_what_was_mended_in_the_accounting_system_is_tried_again_when_a_person_asks(
+    coordinator: AppUser, organisation: Organisation, double: BusinessCentralDouble
+) -> None:
+    """Nothing of ours changed: the account was missing over there."""
+    missing = double.books.accounts.pop(("G/L Account", "2990"))
+    organisation.add_claims(2)
+    refused = coordinator.trigger(organisation)
+    double.books.accounts["G/L Account", "2990"] = missing
+
+    answer = coordinator.trigger(organisation)
+
+    assert refused.status_code == 422
+    assert answer.status_code == 201, answer.text
+    assert_each_once(double, organisation)
+
+
 def test_one_refusal_stops_a_run_that_must_be_whole(
     coordinator: AppUser, organisation: Organisation, double: BusinessCentralDouble
 ) -> None:
