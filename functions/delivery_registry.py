@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Final
 
-from functions.business_central_delivery import BusinessCentralDelivery
+from functions.business_central.delivery import BusinessCentralDelivery
 from functions.errors import DeliveryRefused
 from functions.voucher_delivery import DeliveryContext, VoucherDelivery
 

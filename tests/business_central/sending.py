@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from functions.business_central_delivery import BusinessCentralDelivery
+from functions.business_central.delivery import BusinessCentralDelivery
 from functions.secret_reference import SecretStore, environment_name
 from functions.voucher_delivery import (
     DeliveryContext,

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.business_central_delivery import BusinessCentralDelivery
-from functions.business_central_token import TOKENS
+from functions.business_central.delivery import BusinessCentralDelivery
+from functions.business_central.token import TOKENS
 from functions.secret_reference import SecretStore, environment_name
 from functions.voucher_delivery import DeliveryContext, Outcome
 from tests.business_central.double import BusinessCentralDouble

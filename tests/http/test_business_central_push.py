@@ -18,8 +18,8 @@ from exporters.claim import Claim
 from exporters.configuration import FrozenConfiguration
 from exporters.dynamics import DynamicsJsonExporter
 from exporters.posting_rules import PostingRules
-from functions.business_central_records import delivery_voucher
-from functions.business_central_token import TOKENS
+from functions.business_central.records import delivery_voucher
+from functions.business_central.token import TOKENS
 from functions.errors import Defect, DeliveryRefused, DeliveryUnavailable
 from functions.voucher_delivery import DeliveryCode, DeliveryVoucher, Outcome
 from tests.business_central.books import Account

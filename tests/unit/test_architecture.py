@@ -27,7 +27,7 @@ FLOORS = [
     {"errors", "export_history", "claim_status", "confirmation", "reconciliation", "run_context"},
     {"secret_reference", "preview_request"},
     {"voucher_delivery"},
-    {"delivery_sentences", "business_central_settings", "business_central_wire"},
+    {"delivery_sentences", "business_central.settings", "business_central.wire"},
     {
         "found_exports",
         "caller",
@@ -42,10 +42,10 @@ FLOORS = [
         "run_difference",
         "run_comparison",
         "supabase_connection",
-        "business_central_token",
-        "business_central_fault",
-        "business_central_lines",
-        "business_central_records",
+        "business_central.token",
+        "business_central.fault",
+        "business_central.lines",
+        "business_central.records",
     },
     {
         "json_body",
@@ -63,16 +63,16 @@ FLOORS = [
         "document_answer",
         "delivery_book",
         "delivery_vouchers",
-        "business_central_connection",
+        "business_central.connection",
     },
-    {"business_central_journal", "business_central_batch"},
+    {"business_central.journal", "business_central.batch"},
     {
-        "business_central_dimensions",
-        "business_central_dimension_values",
-        "business_central_removal",
+        "business_central.dimensions",
+        "business_central.dimension_values",
+        "business_central.removal",
     },
-    {"business_central_sending"},
-    {"business_central_delivery"},
+    {"business_central.sending"},
+    {"business_central.delivery"},
     {"delivery_registry"},
     {"delivery_check"},
     {
@@ -116,16 +116,18 @@ DOORS = {
     "httpx": {
         "functions.supabase_connection",
         "functions.export_storage",
-        "functions.business_central_connection",
+        "functions.business_central.connection",
     },
-    "stamina": {"functions.supabase_connection", "functions.business_central_connection"},
+    "stamina": {"functions.supabase_connection", "functions.business_central.connection"},
 }
 
 
 def modules(package: str) -> dict[str, ast.Module]:
     return {
-        f"{package}.{path.stem}": ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted((CHECKOUT / package).glob("*.py"))
+        ".".join(path.relative_to(CHECKOUT).with_suffix("").parts): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in sorted((CHECKOUT / package).rglob("*.py"))
     }
 
 
@@ -160,7 +162,7 @@ def test_functions_import_from_lower_floors_only() -> None:
     trees = {
         module: tree
         for module, tree in modules("functions").items()
-        if module != "functions.__init__"
+        if not module.endswith(".__init__")
     }
 
     assert set(trees) == set(floor_of), "every module is on one floor"

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from functions.business_central_fault import RemoteFault
-from functions.business_central_wire import (
+from functions.business_central.fault import RemoteFault
+from functions.business_central.wire import (
     conditions,
     json_text,
     literal,

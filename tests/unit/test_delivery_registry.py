@@ -6,8 +6,8 @@ from types import TracebackType
 
 import pytest
 
-from functions.business_central_delivery import BusinessCentralDelivery
-from functions.business_central_records import delivery_voucher
+from functions.business_central.delivery import BusinessCentralDelivery
+from functions.business_central.records import delivery_voucher
 from functions.delivery_registry import (
     ENTRY_POINT_GROUP,
     deliveries,

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from uuid import UUID
 
-from functions.business_central_settings import MOST_OPERATIONS, BusinessCentralSettings
+from functions.business_central.settings import MOST_OPERATIONS, BusinessCentralSettings
 from functions.secret_reference import MOUNTED_SECRETS, SecretStore, environment_name
 from functions.voucher_delivery import Outcome
 
@@ -45,6 +45,10 @@ def test_the_statements_of_the_page_name_what_the_function_takes() -> None:
         assert re.findall(r"(p_\w+) =>", statement) == taken
         for vouchers in re.findall(r"'(\[.*\])'", statement):
             assert {one["state"] for one in json.loads(vouchers)} == {"already_there", "failed"}
+
+
+def _states_table() -> str:
+    return PAGE.partition("`export_deliveries.state`")[2].partition("\n## ")[0]
 
 
 def test_every_state_of_a_voucher_is_explained() -> None:

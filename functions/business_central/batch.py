@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from functions.business_central_connection import (
+from functions.business_central.connection import (
     BusinessCentralConnection,
     Method,
     ReplyLost,
 )
-from functions.business_central_fault import RemoteFault
+from functions.business_central.fault import RemoteFault
 
 _JSON: Final = {"Content-Type": "application/json"}
 # One transaction, undone as a whole when an operation fails. Only nearly always, see sending.

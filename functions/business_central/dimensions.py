@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from functions.business_central_batch import EACH_FOR_ITSELF, Operation, run
-from functions.business_central_connection import Reply
-from functions.business_central_fault import ALREADY_EXISTS, RemoteFault
-from functions.business_central_journal import Company
-from functions.business_central_settings import MOST_OPERATIONS
+from functions.business_central.batch import EACH_FOR_ITSELF, Operation, run
+from functions.business_central.connection import Reply
+from functions.business_central.fault import ALREADY_EXISTS, RemoteFault
+from functions.business_central.journal import Company
+from functions.business_central.settings import MOST_OPERATIONS
 
 _TURNS: Final = 3
 

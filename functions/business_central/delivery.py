@@ -6,9 +6,9 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final
 
-from functions.business_central_connection import BusinessCentralConnection
-from functions.business_central_dimension_values import DimensionValues
-from functions.business_central_journal import (
+from functions.business_central.connection import BusinessCentralConnection
+from functions.business_central.dimension_values import DimensionValues
+from functions.business_central.journal import (
     Company,
     Journal,
     checked_code,
@@ -16,11 +16,11 @@ from functions.business_central_journal import (
     made_journal,
     was_made_as,
 )
-from functions.business_central_lines import VoucherPlan, exact, plan_of
-from functions.business_central_records import delivery_voucher
-from functions.business_central_sending import Sending, is_all_there
-from functions.business_central_settings import MOST_OPERATIONS, BusinessCentralSettings
-from functions.business_central_wire import literal, query
+from functions.business_central.lines import VoucherPlan, exact, plan_of
+from functions.business_central.records import delivery_voucher
+from functions.business_central.sending import Sending, is_all_there
+from functions.business_central.settings import MOST_OPERATIONS, BusinessCentralSettings
+from functions.business_central.wire import literal, query
 from functions.errors import Defect, DeliveryRefused, DeliveryUnavailable
 from functions.voucher_delivery import (
     DeliveryCode,

@@ -7,8 +7,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Self, get_args
 
-from functions.business_central_settings import AccountType, BusinessCentralSettings
-from functions.business_central_wire import plain
+from functions.business_central.settings import AccountType, BusinessCentralSettings
+from functions.business_central.wire import plain
 from functions.voucher_delivery import (
     DeliveryCode,
     DeliveryRecord,

@@ -20,10 +20,10 @@ from uuid import UUID
 import httpx
 import stamina
 
-from functions.business_central_fault import RemoteFault
-from functions.business_central_settings import BusinessCentralSettings
-from functions.business_central_token import SCOPE, TOKENS, AccessToken, TokenCache
-from functions.business_central_wire import json_text, parsed_json
+from functions.business_central.fault import RemoteFault
+from functions.business_central.settings import BusinessCentralSettings
+from functions.business_central.token import SCOPE, TOKENS, AccessToken, TokenCache
+from functions.business_central.wire import json_text, parsed_json
 from functions.errors import DeliveryRefused, DeliveryUnavailable
 from functions.secret_reference import SecretStore
 

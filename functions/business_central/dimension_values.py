@@ -7,9 +7,9 @@ line that the journal does not list can only be taken out with the whole journal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from functions.business_central_journal import Company
-from functions.business_central_lines import VoucherPlan
-from functions.business_central_wire import conditions, query
+from functions.business_central.journal import Company
+from functions.business_central.lines import VoucherPlan
+from functions.business_central.wire import conditions, query
 from functions.errors import DeliveryRefused
 from functions.voucher_delivery import DeliveryCode, Outcome, VoucherResult
 

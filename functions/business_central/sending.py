@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from functions.business_central_batch import ALL_OR_NOTHING, BatchReply, Operation, run
-from functions.business_central_connection import ReplyLost
-from functions.business_central_dimension_values import DimensionValues
-from functions.business_central_dimensions import DimensionFault, LineDimension, set_dimensions
-from functions.business_central_fault import RemoteFault
-from functions.business_central_journal import Journal
-from functions.business_central_lines import LineKey, PlannedLine, VoucherPlan
-from functions.business_central_removal import Listed, Removal, Written, remove_lines
-from functions.business_central_settings import BusinessCentralSettings
+from functions.business_central.batch import ALL_OR_NOTHING, BatchReply, Operation, run
+from functions.business_central.connection import ReplyLost
+from functions.business_central.dimension_values import DimensionValues
+from functions.business_central.dimensions import DimensionFault, LineDimension, set_dimensions
+from functions.business_central.fault import RemoteFault
+from functions.business_central.journal import Journal
+from functions.business_central.lines import LineKey, PlannedLine, VoucherPlan
+from functions.business_central.removal import Listed, Removal, Written, remove_lines
+from functions.business_central.settings import BusinessCentralSettings
 from functions.errors import DeliveryRefused, DeliveryUnavailable
 from functions.voucher_delivery import DeliveryCode, Outcome, VoucherResult
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from functions.business_central_journal import Journal
-from functions.business_central_lines import VoucherPlan
+from functions.business_central.journal import Journal
+from functions.business_central.lines import VoucherPlan
 
 _REMOVED: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 

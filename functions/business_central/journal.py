@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from functions.business_central_connection import BusinessCentralConnection, Reply
-from functions.business_central_settings import BusinessCentralSettings
-from functions.business_central_wire import conditions, literal, query
+from functions.business_central.connection import BusinessCentralConnection, Reply
+from functions.business_central.settings import BusinessCentralSettings
+from functions.business_central.wire import conditions, literal, query
 from functions.errors import DeliveryRefused, DeliveryUnavailable
 
 _CODE: Final = re.compile(r"[A-Z0-9][A-Z0-9-]{0,9}")

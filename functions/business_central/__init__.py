@@ -1,0 +1,1 @@
+"""Delivery to Microsoft Dynamics 365 Business Central, over its API v2.0."""
