@@ -7,7 +7,7 @@ from typing import Final
 
 from exporters.run_facts import RunFacts
 from exporters.run_renderer import RenderSummary
-from exporters.verification_sheet import SideTotals
+from exporters.side_totals import SideTotals
 
 CONTENT_TYPE: Final = "application/json"
 _VERSION: Final = 1

@@ -7,23 +7,26 @@ when it is not the bytes of the file, there are no documents.
 import hashlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from threading import Lock
 from typing import Final
 
-from exporters import manifest, workbook
+from exporters import manifest
 from exporters.claim import Member
 from exporters.configuration import FrozenConfiguration
 from exporters.problem import ConfigurationInvalid
 from exporters.run_facts import RunFacts
 from exporters.run_renderer import RunRenderer
-from exporters.sheet_words import WORDS
-from exporters.verification_sheet import LeftOutRow, VerificationSheet
 from exporters.voucher import Voucher
 from functions.errors import Defect, Refused
 from functions.export_run import ExportFile, ExportRun, LeftOutClaim, RunDocument, Told
 from functions.hashed_file import HashedFile
 from functions.language import Language
+from functions.left_out_page import LeftOutRow
 from functions.problem_sentences import who_must_act, why
 from functions.run_context import context_of
+from functions.sheet_words import WORDS
+from functions.verification_sheet import VerificationSheet
+from functions.workbook import CONTENT_TYPE
 
 _NAME_ENDS: Final[Mapping[Language, str]] = {
     Language.NORWEGIAN: "kontrollark",
@@ -58,7 +61,7 @@ class LeftOutMember(LeftOutClaim):
 class DocumentRendering:
     """Not for two threads at once; blocks, so call it off the event loop.
 
-    `sheet` and `beside` receive the sheet and the manifest.
+    `sheet` and `beside` receive the sheet and the manifest. `discard` it in the end, come what may.
     """
 
     def __init__(
@@ -72,13 +75,19 @@ class DocumentRendering:
         self._file = _file_of(source.run)
         self._digest = hashlib.sha256()
         self._renderer = self._new_renderer()
+        # Whoever is cancelled leaves a thread behind that still writes.
+        self._writing = Lock()
         self._sheet = VerificationSheet(
-            sheet.append, WORDS[language.value], self._renderer.shown_dimensions
+            sheet.append,
+            WORDS[language.value],
+            self._renderer.shown_dimensions,
+            line_count=source.run.line_count or 0,
         )
 
     def write(self, members: Sequence[Member]) -> None:
         """Takes the next page. Raises Refused `sheet_not_reproducible`."""
-        self._digest.update(self._renderer.render(members))
+        with self._writing:
+            self._digest.update(self._renderer.render(members))
         if self._renderer.take_left_out():
             raise _not_reproducible("a claim of the file is left out now")
 
@@ -90,18 +99,25 @@ class DocumentRendering:
 
     def leave_out(self, claims: Sequence[LeftOutMember]) -> None:
         """Takes the next page of left-out claims."""
-        self._sheet.leave_out(self._left_out_row(claim) for claim in claims)
+        with self._writing:
+            self._sheet.leave_out(self._left_out_row(claim) for claim in claims)
 
     def finish(self) -> None:
         """Writes the totals and the manifest."""
         facts, summary = self._facts(), self._renderer.summary()
-        sides = self._sheet.finish(facts, summary, self._renderer.notices())
+        with self._writing:
+            sides = self._sheet.finish(facts, summary, self._renderer.notices())
         self._beside.append(manifest.manifest(facts, summary, sides))
+
+    def discard(self) -> None:
+        """Removes the temporary files, whether or not the documents were finished."""
+        with self._writing:
+            self._sheet.discard()
 
     def sheet_file(self) -> ExportFile:
         """Where the sheet belongs."""
         end = _NAME_ENDS[self._language]
-        return self._beside_file(self._content, end, "xlsx", workbook.CONTENT_TYPE)
+        return self._beside_file(self._content, end, "xlsx", CONTENT_TYPE)
 
     def manifest_file(self) -> ExportFile:
         """Where the manifest belongs."""

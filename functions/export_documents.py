@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -137,9 +137,10 @@ class ExportDocuments:
 
     async def _made(self, source: DocumentSource, language: Language) -> Sequence[RunDocument]:
         run_id = source.run.run_id
-        with ExitStack() as files:
+        async with AsyncExitStack() as files:
             sheet, beside = files.enter_context(HashedFile()), files.enter_context(HashedFile())
             rendering = await asyncio.to_thread(DocumentRendering, source, language, sheet, beside)
+            files.push_async_callback(asyncio.to_thread, rendering.discard)
             async for page in self._pages("read_file_members", run_id, _MEMBERS):
                 await asyncio.to_thread(rendering.write, page.claims)
             await asyncio.to_thread(rendering.end_file)

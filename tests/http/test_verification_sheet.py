@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -415,10 +416,16 @@ def test_a_sweep_gives_up_what_cannot_be_made_and_goes_on(
     assert made == other["run_id"]
 
 
-async def test_storage_that_is_away_costs_a_try_and_not_the_sheet(
-    stack: EmbeddedStack, proxy: FaultProxy, organisation: Organisation, run: dict[str, Any]
+async def test_storage_that_is_away_costs_a_try_and_not_the_sheet(  # noqa: PLR0913
+    stack: EmbeddedStack,
+    proxy: FaultProxy,
+    organisation: Organisation,
+    run: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What passes is tried again by a later sweep: no problem is written down."""
+    """What passes is tried again by a later sweep: no problem is written down, no file is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     told = stack.functions_environment
     services = Services.of(
         Settings(
@@ -442,6 +449,7 @@ async def test_storage_that_is_away_costs_a_try_and_not_the_sheet(
         "select tries, problem_code from public.export_documents_due where run_id = %s",
         run["run_id"],
     ) == [(1, None)]
+    assert list(tmp_path.iterdir()) == []
     await services.connection.aclose()
 
 

@@ -21,8 +21,10 @@ from exporters.manifest import manifest
 from exporters.registry import BUILT_IN
 from exporters.run_facts import RunFacts
 from exporters.run_renderer import RunRenderer
-from exporters.sheet_words import ENGLISH, NORWEGIAN, SheetWords
-from exporters.verification_sheet import LeftOutRow, VerificationSheet
+from functions import verification_sheet
+from functions.left_out_page import LeftOutRow
+from functions.sheet_words import ENGLISH, NORWEGIAN, SheetWords
+from functions.verification_sheet import MOST_LINES, VerificationSheet
 from tests.unit.claim_factory import (
     RUN,
     Document,
@@ -80,6 +82,7 @@ class Made:
         run_members: Sequence[Member],
         words: SheetWords = ENGLISH,
         left_out: Sequence[LeftOutRow] = (),
+        line_count: int = 1,
     ) -> None:
         content = bytearray()
         renderer = RunRenderer(
@@ -87,12 +90,15 @@ class Made:
             RUN,
             observe=lambda voucher: sheet.add(voucher),  # noqa: PLW0108  # made after it
         )
-        sheet = VerificationSheet(content.extend, words, renderer.shown_dimensions)
+        sheet = VerificationSheet(
+            content.extend, words, renderer.shown_dimensions, line_count=line_count
+        )
         self.file = renderer.render(run_members) + renderer.finish()
         sheet.leave_out(left_out)
         self.summary = renderer.summary()
         self.breakdown = renderer.breakdown()
         self.sides = sheet.finish(FACTS, self.summary, renderer.notices())
+        sheet.discard()
         self.bytes = bytes(content)
         self.book = openpyxl.load_workbook(io.BytesIO(self.bytes))
         self.manifest = json.loads(manifest(FACTS, self.summary, self.sides))
@@ -284,6 +290,61 @@ def test_left_out_claims_stand_with_their_reasons() -> None:
     assert made.facts()["Utelatte krav"] == 1
 
 
+def test_a_large_file_is_told_voucher_by_voucher() -> None:
+    """One line too many, and the page has a row per voucher and the summary says so."""
+    lines, vouchers = (
+        Made(xledger_document(), members(*CLAIMS), line_count=MOST_LINES + more) for more in (0, 1)
+    )
+
+    rows = vouchers.rows("Vouchers")
+    assert [row["Voucher"] for row in rows] == ["1001", "1002", "1003", "1004", "1005"]
+    assert [row["Claims"] for row in rows] == [f"2026-{number:04}" for number in range(1, 6)]
+    assert (rows[1]["Claimant"], rows[1]["Number in the file"]) == ("Kari Nordmann", "1002")
+    assert rows[0]["Posting date"].date() == date(2026, 10, 5)
+    of_voucher = told(lines.rows("Vouchers"), "Voucher", "Currency")
+    assert told(rows, "Voucher", "Currency") == of_voucher
+    sentence = "The file has 13 journal lines. The page Vouchers therefore has one row per voucher, not per line."
+    assert sentence in vouchers.facts()
+    assert sentence not in lines.facts()
+
+
+def test_claims_that_share_a_voucher_are_one_row_of_a_large_file() -> None:
+    others = {"claimant": {"name": "Kari Nordmann", "number": "10024"}}
+    alike, mixed = (
+        Made(
+            xledger_document(),
+            members(claim(1), claim(2), claim(3, **last), voucher_number=1001),
+            line_count=MOST_LINES + 1,
+        )
+        for last in ({}, others)
+    )
+
+    [row] = alike.rows("Vouchers")
+    assert (row["Claims"], row["Claimant"]) == ("2026-0001 ... 2026-0003 (3)", "Åse Ødegård")
+    assert (cents(row["Debit"]), cents(row["Credit"])) == (Decimal(1950), Decimal(1950))
+    assert [row["Claimant"] for row in mixed.rows("Vouchers")] == ["(several)"]
+
+
+def test_what_is_beyond_the_longest_page_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per currency; the sums and counts of the page and the summary are whole."""
+    monkeypatch.setattr(verification_sheet, "_MOST_VOUCHERS", 2)
+    monkeypatch.setattr(verification_sheet, "_MOST_LEFT_OUT", 1)
+    left_out = [LEFT_OUT, LEFT_OUT, LEFT_OUT._replace(currency="EUR"), LEFT_OUT]
+
+    made = Made(xledger_document(), members(*CLAIMS), left_out=left_out, line_count=MOST_LINES + 1)
+
+    rows = made.rows("Vouchers")
+    assert [row["Voucher"] for row in rows] == ["1001", "1002", "(others)"]
+    assert sum(cents(row["Debit"]) for row in rows) == made.sides["NOK"].debit
+    assert sum(cents(row["Credit"]) for row in rows) == made.sides["NOK"].credit
+    assert [(row["Claim"], row["Amount"], row["Currency"]) for row in made.rows("Left out")] == [
+        ("2026-0099", 5, "NOK"),
+        ("(others)", 5, "EUR"),
+        ("(others)", 10, "NOK"),
+    ]
+    assert made.facts()["Claims left out"] == 4
+
+
 def test_the_summary_names_file_hash_who_and_when() -> None:
     facts = Made(xledger_document(), members(claim(1))).facts()
 
@@ -346,7 +407,7 @@ def test_memory_does_not_grow_with_the_run() -> None:
 
 
 def _peak(count: int) -> int:
-    renderer_sheet = VerificationSheet(lambda _: None, ENGLISH, ("department",))
+    renderer_sheet = VerificationSheet(lambda _: None, ENGLISH, ("department",), line_count=count)
     renderer = RunRenderer(
         FrozenConfiguration.from_document(xledger_document()), RUN, observe=renderer_sheet.add
     )
@@ -358,6 +419,7 @@ def _peak(count: int) -> int:
         renderer.render([member])
     renderer_sheet.leave_out([])
     renderer_sheet.finish(replace(FACTS, run_number=count), renderer.summary(), renderer.notices())
+    renderer_sheet.discard()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak

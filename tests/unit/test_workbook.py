@@ -2,19 +2,26 @@
 
 import io
 import re
+import tempfile
+import time
 import zipfile
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import openpyxl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from exporters.workbook import MOST_CHARACTERS, Column, Style, Styled, Value, Workbook
+from functions.workbook import MOST_CHARACTERS, Column, Style, Styled, Value, Workbook
 
-CREATED = "2026-11-21T10:00:00Z"
+BOOK = "xl/workbook.xml"
+MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+CREATED = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
 def written(rows: Iterable[Iterable[Value | Styled]], *, most_rows: int = 1_048_576) -> bytes:
@@ -26,6 +33,7 @@ def written(rows: Iterable[Iterable[Value | Styled]], *, most_rows: int = 1_048_
         table.append(row)
     table.close()
     workbook.close(title="T", author="A", created=CREATED)
+    workbook.discard()
     return bytes(content)
 
 
@@ -34,7 +42,7 @@ def read(content: bytes) -> Any:
     return openpyxl.load_workbook(io.BytesIO(content))
 
 
-def cells_of(content: bytes, part: str = "xl/worksheets/sheet1.xml") -> str:
+def cells_of(content: bytes | bytearray, part: str = "xl/worksheets/sheet1.xml") -> str:
     """The XML of a sheet."""
     return zipfile.ZipFile(io.BytesIO(content)).read(part).decode()
 
@@ -47,7 +55,7 @@ def cells_of(content: bytes, part: str = "xl/worksheets/sheet1.xml") -> str:
         ("999999999999.99", "999999999999.99"),
         ("-999999999999.99", "-999999999999.99"),
         ("0.10", "0.10"),
-        ("1E+3", "1000"),
+        ("1E+3", "1E+3"),
     ],
 )
 def test_an_amount_stands_in_the_file_as_it_is(amount: str, text: str) -> None:
@@ -61,16 +69,47 @@ def test_an_amount_stands_in_the_file_as_it_is(amount: str, text: str) -> None:
     assert cell.number_format == "#,##0.00"
 
 
+@given(st.lists(st.decimals(-999_999_999_999, 999_999_999_999, places=2), max_size=40))
+def test_every_amount_reads_back_equal(amounts: list[Decimal]) -> None:
+    """Twelve digits and two decimals survive, in the XML and in a reader's floating point."""
+    content = written([(amount,) for amount in amounts])
+
+    assert re.findall("<v>([^<]*)</v>", cells_of(content)) == [str(amount) for amount in amounts]
+    rows = read(content)["Rows"].iter_rows(min_row=2, max_col=1, values_only=True)
+    assert [Decimal(str(value)) for (value,) in rows] == amounts
+
+
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "@x", "+4712345678", "-1", '=HYPERLINK("http://x")', "007", "<b>&amp;", "  wide  "],
+    ["=1+1", "@x", "+4712345678", "-1", '=HYPERLINK("http://x")', "http://x", "{=1}", "007"],
 )
 def test_text_is_text(text: str) -> None:
-    """What looks like a formula, a number or markup is a string cell with these very letters."""
-    cell = read(written([(text,)]))["Rows"]["A2"]
+    """What looks like a formula, a link or a number is a string cell with these very letters."""
+    content = written([(text,)])
+    cell = read(content)["Rows"]["A2"]
 
-    assert (cell.value, cell.data_type) == (text, "s")
-    assert "<f>" not in cells_of(written([(text,)]))
+    assert (cell.value, cell.data_type, cell.hyperlink) == (text, "s", None)
+    assert "<f>" not in cells_of(content)
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="_\ufffe\uffff")))
+@example("<b>&amp;")
+@example("  wide  ")
+def test_any_text_reads_back(text: str) -> None:
+    """Letter for letter, and no text makes the XML another."""
+    rows = ET.fromstring(cells_of(written([(text, "next")]))).iter(f"{MAIN}row")  # noqa: S314  # our own
+
+    assert [[cell.findtext(f".//{MAIN}t") for cell in row] for row in rows][1:] == [[text, "next"]]
+
+
+@pytest.mark.parametrize("filling", ["x", "</t></is></c>", "x" * (MOST_CHARACTERS - 7)])
+def test_text_is_never_taken_for_xml(filling: str) -> None:
+    """XlsxWriter writes what stands between these two as it is; a space after them stops that."""
+    text = f"<r>{filling}</r>"
+
+    shown = read(written([(text,)]))["Rows"]["A2"].value
+
+    assert shown == (f"{text} " if len(text) < MOST_CHARACTERS else f"{text[:-1]}…")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +171,8 @@ def test_headings_stay_in_sight_and_can_be_filtered() -> None:
 
     assert (sheet.freeze_panes, sheet.auto_filter.ref) == ("A2", "A1:C2")
     assert sheet["A1"].font.b
-    assert sheet.column_dimensions["A"].width == 10
+    # Ten characters, and what stands beside them in a cell.
+    assert sheet.column_dimensions["A"].width == 10.7109375
 
 
 def test_tabs_stand_in_their_places_whatever_was_written_first() -> None:
@@ -141,16 +181,57 @@ def test_tabs_stand_in_their_places_whatever_was_written_first() -> None:
     for place, name in ((2, "Last"), (0, "First"), (1, "Second")):
         workbook.table(name, [Column("A", 10)], place=place).close()
     workbook.close(title="T", author="A & B", created=CREATED)
+    workbook.discard()
 
     found = read(bytes(content))
     assert found.sheetnames == ["First", "Second", "Last"]
     assert (found.properties.creator, found.properties.created.year) == ("A & B", 2026)
 
 
+def test_further_sheets_stand_beside_the_first_and_filter_their_own_rows() -> None:
+    """A filter names its sheet by the place among the tabs."""
+    content = bytearray()
+    workbook = Workbook(content.extend, most_rows=2)
+    for place, name, count in ((1, "Many", 3), (0, "First", 1)):
+        table = workbook.table(name, [Column("A", 10)], place=place)
+        for number in range(count):
+            table.append((number,))
+        table.close()
+    workbook.close(title="T", author="A", created=CREATED)
+    workbook.discard()
+
+    assert read(bytes(content)).sheetnames == ["First", "Many", "Many 2", "Many 3"]
+    names = re.findall(r'localSheetId="(.)" hidden="1">([^!]*)!', cells_of(content, BOOK))
+    assert sorted(names) == [("0", "First"), ("1", "Many"), ("2", "'Many 2'"), ("3", "'Many 3'")]
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_no_temporary_file_is_left(
+    is_finished: bool,  # noqa: FBT001  # two cases of one test
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether the file was written or its maker failed before."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    workbook = Workbook(lambda _: None)
+    workbook.table("Rows", [Column("A", 10)], place=0).append(("x" * 10_000,))
+    workbook.table("More", [Column("A", 10)], place=1).append(("x",))
+    assert list(tmp_path.iterdir())
+
+    if is_finished:
+        workbook.close(title="T", author="A", created=CREATED)
+    workbook.discard()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_rows_give_the_same_bytes() -> None:
     rows = [("æ", Decimal("1.00"), date(2026, 1, 1)), (Styled("x", Style.TITLE), 2)]
 
-    assert written(rows) == written(rows)
+    first = written(rows)
+    # Another second of the clock.
+    time.sleep(1.1)
+    assert written(rows) == first
 
 
 def test_every_part_is_wellformed_and_plain_to_every_reader() -> None:
@@ -161,7 +242,7 @@ def test_every_part_is_wellformed_and_plain_to_every_reader() -> None:
     for part in archive.infolist():
         ET.fromstring(archive.read(part))  # noqa: S314  # our own
         assert not part.extra
-        assert part.date_time == (1980, 1, 1, 0, 0, 0)
+        assert part.date_time == (1980, 1, 31, 0, 0, 0)
     named = set(re.findall(r'PartName="/([^"]+)"', types))
     assert named == {
         name for name in archive.namelist() if name.startswith(("xl/", "docProps/"))

@@ -4,50 +4,38 @@ Memory does not grow with the run but for accounts and claimants, and these up t
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from exporters.breakdown import Breakdown, BreakdownGroup
 from exporters.claimant_totals import ClaimantTotals
 from exporters.notice import Notice
 from exporters.run_facts import RunFacts
 from exporters.run_renderer import RenderSummary
-from exporters.sheet_words import SheetWords
-from exporters.voucher import JournalLine, Voucher
-from exporters.workbook import MOST_ROWS, Column, Sheet, Style, Styled, Table, Value, Workbook
+from exporters.side_totals import SideTotals, side_totals
+from exporters.voucher import Voucher
+from functions.journal_line_page import JournalLinePage
+from functions.left_out_page import LeftOutPage, LeftOutRow
+from functions.sheet_words import SheetWords
+from functions.whole_voucher_page import WholeVoucherPage
+from functions.workbook import Column, Sheet, Style, Styled, Value, Workbook
 
 _MOST_GROUPS: Final = 50_000
-_NOTHING: Final = Decimal("0.00")
+# Temporary files hold every row, and are memory where functions run: about 80 MiB for these.
+MOST_LINES: Final = 50_000
+_MOST_VOUCHERS: Final = 100_000
+_MOST_LEFT_OUT: Final = 20_000
 # In the order of the tabs.
 _SUMMARY, _ACCOUNTS, _DIMENSIONS, _CLAIMANTS, _VOUCHERS, _LEFT_OUT = range(6)
 
-Cells = Iterable[Value | Styled]
-
-
-class LeftOutRow(NamedTuple):
-    """A claim that is not in the file; the sentences are in the sheet's language."""
-
-    claim_number: str
-    reason: str
-    action: str
-    field: str
-    note: str
-    amount: Decimal
-    currency: str
-
-
-@dataclass(frozen=True)
-class SideTotals:
-    """What a file books in one currency."""
-
-    debit: Decimal
-    credit: Decimal
-
 
 class VerificationSheet:
-    """Takes the vouchers, then what was left out, then the facts of the run; used once."""
+    """Takes the vouchers, what was left out, then the facts of the run; used once.
+
+    `line_count` is the file's: of too many lines, a voucher is told in one row. `discard` it in the
+    end, come what may.
+    """
 
     def __init__(
         self,
@@ -55,39 +43,36 @@ class VerificationSheet:
         words: SheetWords,
         shown_dimensions: tuple[str, ...],
         *,
-        most_rows: int = MOST_ROWS,
+        line_count: int,
     ) -> None:
         self._words = words
         self._names = shown_dimensions
-        self._workbook = Workbook(write, most_rows=most_rows)
+        self._workbook = Workbook(write)
         self._breakdown = Breakdown(shown_dimensions, most_groups=_MOST_GROUPS)
         self._claimants = ClaimantTotals(most_claimants=_MOST_GROUPS)
-        self._left_out_count = 0
-        self._table: Table = self._workbook.table(
-            words.vouchers, self._voucher_columns(), place=_VOUCHERS
+        self._is_by_line = line_count <= MOST_LINES
+        self._vouchers = self._voucher_page()
+        self._left_out = LeftOutPage(
+            self._workbook, words, place=_LEFT_OUT, most_claims=_MOST_LEFT_OUT
         )
-        self._has_all_vouchers = False
 
     def add(self, voucher: Voucher) -> None:
-        """Write the lines of a voucher that is in the file."""
+        """Write a voucher that is in the file."""
         self._breakdown.add(voucher)
         self._claimants.add(voucher)
-        for line in voucher.lines:
-            self._table.append(self._voucher_row(voucher, line))
+        self._vouchers.add(voucher)
 
     def leave_out(self, rows: Iterable[LeftOutRow]) -> None:
-        """Write claims that are not in the file; no voucher comes afterwards."""
-        self._end_vouchers()
+        """Write claims that are not in the file."""
         for row in rows:
-            self._left_out_count += 1
-            self._table.append(row)
+            self._left_out.add(row)
 
     def finish(
         self, facts: RunFacts, summary: RenderSummary, notices: Sequence[Notice]
     ) -> dict[str, SideTotals]:
         """Write the totals and close the workbook; give debit and credit per currency."""
-        self._end_vouchers()
-        self._table.close()
+        self._vouchers.close()
+        self._left_out.close()
         groups = self._breakdown.groups()
         sides = side_totals(groups)
         self._write_claimants()
@@ -97,67 +82,19 @@ class VerificationSheet:
         self._workbook.close(
             title=f"{self._words.title}: {facts.file_name}",
             author=facts.organization_name,
-            created=facts.completed_at_utc,
+            created=datetime.fromisoformat(facts.completed_at_utc),
         )
         return sides
 
-    def _end_vouchers(self) -> None:
-        if self._has_all_vouchers:
-            return
-        self._has_all_vouchers = True
-        self._table.close()
-        words = self._words
-        columns = [
-            Column(words.claim_number, 18),
-            Column(words.reason, 60),
-            Column(words.action, 60),
-            Column(words.field, 24),
-            Column(words.note, 60),
-            Column(words.amount, 14),
-            Column(words.currency, 8),
-        ]
-        self._table = self._workbook.table(words.left_out, columns, place=_LEFT_OUT)
+    def discard(self) -> None:
+        """Remove the temporary files, whether or not the sheet was finished."""
+        self._workbook.discard()
 
-    def _voucher_columns(self) -> list[Column]:
-        words = self._words
-        return [
-            Column(words.voucher_number, 10),
-            Column(words.document_number, 16),
-            Column(words.kind, 13),
-            Column(words.posting_date, 12),
-            Column(words.document_date, 14),
-            Column(words.claim_number, 18),
-            Column(words.claimant_number, 12),
-            Column(words.claimant, 24),
-            Column(words.account, 10),
-            Column(words.subledger, 12),
-            *(Column(name, 14) for name in self._names),
-            Column(words.tax_code, 11),
-            Column(words.debit, 14),
-            Column(words.credit, 14),
-            Column(words.currency, 8),
-            Column(words.text, 50),
-        ]
-
-    def _voucher_row(self, voucher: Voucher, line: JournalLine) -> Cells:
-        claim, amount = line.claim, line.amount
-        return (
-            str(voucher.number),
-            voucher.document_number,
-            self._words.entry if voucher.kind == "entry" else self._words.reversal,
-            voucher.posting_date,
-            line.document_date,
-            claim.claim_number,
-            claim.claimant.number,
-            claim.claimant.name,
-            line.account_code,
-            line.subledger_number,
-            *(line.dimensions.get(name) for name in self._names),
-            line.tax_code,
-            amount if amount > 0 else None,
-            -amount if amount < 0 else None,
-            voucher.currency,
-            line.text,
+    def _voucher_page(self) -> JournalLinePage | WholeVoucherPage:
+        if self._is_by_line:
+            return JournalLinePage(self._workbook, self._words, self._names, place=_VOUCHERS)
+        return WholeVoucherPage(
+            self._workbook, self._words, place=_VOUCHERS, most_vouchers=_MOST_VOUCHERS
         )
 
     def _write_claimants(self) -> None:
@@ -234,7 +171,7 @@ class VerificationSheet:
         notices: Sequence[Notice],
     ) -> None:
         words = self._words
-        sheet = self._workbook.begin_sheet(
+        sheet = self._workbook.sheet(
             words.summary, (28, 26, 18, 18), place=_SUMMARY, has_headings=False
         )
         sheet.append((Styled(f"{words.title}: {facts.organization_name}", Style.TITLE),))
@@ -243,15 +180,16 @@ class VerificationSheet:
             style = Style.FACT_DATE if isinstance(value, date) else Style.FACT
             sheet.append((Styled(label, Style.LABEL), Styled(value, style)))
         self._write_control_totals(sheet, summary, sides)
-        if notices:
+        said = list(self._remarks(summary, notices))
+        if said:
             sheet.append(())
             sheet.append((Styled(words.notices_title, Style.HEADING),))
-            for notice in notices:
-                sheet.append((self._said(notice),))
+            for sentence in said:
+                sheet.append((sentence,))
         sheet.append(())
         sheet.append((Styled(words.checked_by, Style.LABEL),))
         sheet.append((Styled(words.checked_on, Style.LABEL),))
-        self._workbook.end_sheet(sheet, f"A1:D{sheet.row_count}")
+        sheet.end()
 
     def _facts(self, facts: RunFacts, summary: RenderSummary) -> Iterable[tuple[str, Value]]:
         words = self._words
@@ -273,7 +211,7 @@ class VerificationSheet:
             (words.renderer_version, facts.renderer_version),
             (words.run_id, str(facts.run_id)),
             (words.claim_count, summary.claim_count),
-            (words.left_out_count, self._left_out_count),
+            (words.left_out_count, self._left_out.claim_count),
             (words.voucher_count, summary.voucher_count),
             (words.line_count, summary.line_count),
         )
@@ -289,20 +227,16 @@ class VerificationSheet:
             side = sides[currency]
             sheet.append((currency, total, side.debit, side.credit))
 
+    def _remarks(self, summary: RenderSummary, notices: Sequence[Notice]) -> Iterable[str]:
+        if not self._is_by_line:
+            yield self._words.one_row_per_voucher.format(count=summary.line_count)
+        yield from (self._said(notice) for notice in notices)
+
     def _said(self, notice: Notice) -> str:
         sentence = self._words.notices.get(notice.code, notice.code)
         return sentence.format(
             count=notice.count, field=notice.field, claim=notice.first_claim_number
         )
-
-
-def side_totals(groups: Iterable[BreakdownGroup]) -> dict[str, SideTotals]:
-    """Sum debit and credit per currency."""
-    sums: dict[str, SideTotals] = {}
-    for group in groups:
-        before = sums.get(group.currency, SideTotals(_NOTHING, _NOTHING))
-        sums[group.currency] = SideTotals(before.debit + group.debit, before.credit + group.credit)
-    return dict(sorted(sums.items()))
 
 
 def _added(left: BreakdownGroup, right: BreakdownGroup) -> BreakdownGroup:

@@ -44,6 +44,7 @@ class SheetWords:
     claims_total: str
     notices_title: str
     notices: Mapping[str, str]
+    one_row_per_voucher: str
     checked_by: str
     checked_on: str
 
@@ -56,6 +57,7 @@ class SheetWords:
     value: str
     without: str
     others: str
+    several: str
     claimant_number: str
     claimant: str
     claims: str
@@ -122,6 +124,10 @@ NORWEGIAN: Final = SheetWords(
             "{count} krav fikk et fødselsnummer skjult, først krav {claim}."
         ),
     },
+    one_row_per_voucher=(
+        "Filen har {count} posteringer. Siden Bilag har derfor én rad per bilag,"
+        " ikke per postering."
+    ),
     checked_by="Kontrollert av",
     checked_on="Dato",
     account="Konto",
@@ -133,6 +139,7 @@ NORWEGIAN: Final = SheetWords(
     value="Verdi",
     without="(uten)",
     others="(andre)",
+    several="(flere)",
     claimant_number="Personnr. i reskontro",
     claimant="Person",
     claims="Krav",
@@ -199,6 +206,10 @@ ENGLISH: Final = SheetWords(
             "{count} claim(s) had a national identity number masked, first claim {claim}."
         ),
     },
+    one_row_per_voucher=(
+        "The file has {count} journal lines. The page Vouchers therefore has one row per voucher,"
+        " not per line."
+    ),
     checked_by="Checked by",
     checked_on="Date",
     account="Account",
@@ -210,6 +221,7 @@ ENGLISH: Final = SheetWords(
     value="Value",
     without="(none)",
     others="(others)",
+    several="(several)",
     claimant_number="Claimant no.",
     claimant="Claimant",
     claims="Claims",
