@@ -22,7 +22,7 @@ from functions.whole_voucher_page import WholeVoucherPage
 from functions.workbook import Column, Sheet, Style, Styled, Value, Workbook
 
 _MOST_GROUPS: Final = 50_000
-# Temporary files hold every row, and are memory where functions run: about 80 MiB for these.
+# Temporary files hold every row, and are memory where functions run: about 100 MiB for these.
 MOST_LINES: Final = 50_000
 _MOST_VOUCHERS: Final = 100_000
 _MOST_LEFT_OUT: Final = 20_000
@@ -189,7 +189,6 @@ class VerificationSheet:
         sheet.append(())
         sheet.append((Styled(words.checked_by, Style.LABEL),))
         sheet.append((Styled(words.checked_on, Style.LABEL),))
-        sheet.end()
 
     def _facts(self, facts: RunFacts, summary: RenderSummary) -> Iterable[tuple[str, Value]]:
         words = self._words

@@ -416,16 +416,19 @@ def test_a_sweep_gives_up_what_cannot_be_made_and_goes_on(
     assert made == other["run_id"]
 
 
-async def test_storage_that_is_away_costs_a_try_and_not_the_sheet(  # noqa: PLR0913
-    stack: EmbeddedStack,
-    proxy: FaultProxy,
-    organisation: Organisation,
-    run: dict[str, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What passes is tried again by a later sweep: no problem is written down, no file is left."""
+@pytest.fixture
+def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whoever makes a sheet in this process leaves no temporary file behind."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_storage_that_is_away_costs_a_try_and_not_the_sheet(
+    stack: EmbeddedStack, proxy: FaultProxy, organisation: Organisation, run: dict[str, Any]
+) -> None:
+    """What passes is tried again by a later sweep: no problem is written down."""
     told = stack.functions_environment
     services = Services.of(
         Settings(
@@ -449,7 +452,6 @@ async def test_storage_that_is_away_costs_a_try_and_not_the_sheet(  # noqa: PLR0
         "select tries, problem_code from public.export_documents_due where run_id = %s",
         run["run_id"],
     ) == [(1, None)]
-    assert list(tmp_path.iterdir()) == []
     await services.connection.aclose()
 
 
