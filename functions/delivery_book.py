@@ -29,9 +29,13 @@ class SettledVoucher(Told):
 
 
 class RunDeliveries(Told):
-    """A run with its configuration, and what of it may be in the accounting system."""
+    """A run with its configuration, and what of it may be in the accounting system.
+
+    `was_posted`: it is known of a voucher that it stands in the books.
+    """
 
     run: ExportRun
+    was_posted: bool
     configuration: Mapping[str, object]
     containers: tuple[Container, ...]
 

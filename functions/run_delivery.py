@@ -80,7 +80,7 @@ class RunDelivery:
             for earlier in await self._book.open(run_id, token, container):
                 await self._clear(delivery, run_id, token, earlier)
                 tally.noted.update(earlier.document_numbers)
-            await self._open(delivery, granted, container)
+            await self._open(delivery, granted, container, tally.noted)
             async for vouchers in self._vouchers(delivery, granted):
                 for voucher, result in await self._send(delivery, granted, vouchers):
                     tally.add(voucher, result)
@@ -94,28 +94,39 @@ class RunDelivery:
         A completed run is nobody's, so it needs no token.
 
         Raises:
-            DeliveryRefused: `delivery_was_posted` if the ledger has vouchers of the run.
+            DeliveryRefused: `delivery_was_posted` if the books have vouchers of the run.
             DeliveryUnavailable: something of the run may still be there.
         """
         held = await self._book.look_at(run_id)
-        if not held.containers:
+        if held.was_posted:
+            raise DeliveryRefused("delivery_was_posted")
+        containers = _up_to(fencing_token, held.containers)
+        if not containers:
             return
         async with self._delivery_of(held.run, held.configuration) as delivery:
-            noted = {number for one in held.containers for number in one.document_numbers}
+            await delivery.check()
+            noted = {number for one in containers for number in one.document_numbers}
             await _refuse_if_posted(delivery, noted)
-            for container in held.containers:
-                await self._clear(delivery, run_id, fencing_token, container)
-            # Somebody may have posted while we removed.
+            for container in containers:
+                await delivery.clear(container.container, container.document_numbers)
+            # Somebody may have posted while we removed: then nothing is noted as cleared, or the
+            # next who asks would find no reason to ask the ledger.
             await _refuse_if_posted(delivery, noted)
+            for container in containers:
+                await self._book.clear(run_id, fencing_token, container.fencing_token)
 
     async def doubt(self, run_id: UUID, fencing_token: int, code: str) -> ExportRun:
         """Sets the run aside. Raises Refused `nothing_in_doubt` when nothing was sent anywhere."""
         return await self._book.doubt(run_id, fencing_token, code)
 
-    async def _open(self, delivery: VoucherDelivery, granted: Granted, container: str) -> None:
+    async def _open(
+        self, delivery: VoucherDelivery, granted: Granted, container: str, noted: Collection[str]
+    ) -> None:
         try:
             await delivery.open(container)
         except DeliveryRefused:
+            # The earlier attempts' journals are gone, and with them the trace that they sent something.
+            await _refuse_if_posted(delivery, noted)
             # Nothing of ours is in it.
             token = granted.fencing_token
             await self._book.clear(granted.run.run_id, token, token)
@@ -213,6 +224,11 @@ def _left_out(voucher: ReadyVoucher, result: VoucherResult) -> list[LeftOutClaim
         )
         for claim in voucher.claims
     ]
+
+
+def _up_to(fencing_token: int | None, containers: Sequence[Container]) -> list[Container]:
+    """Without those of successors: an outrun worker must not remove what they write."""
+    return [one for one in containers if fencing_token is None or one.fencing_token <= fencing_token]
 
 
 def _container(token: int) -> str:

@@ -2014,8 +2014,9 @@ declare
   v_run public.export_runs;
 begin
   select r.* into v_run from public.export_runs as r where r.id = p_run_id;
-  -- Nobody works on a completed run any more, and a container that was removed from it stays removed.
-  if v_run.status = 'completed' then
+  -- Nobody works on a completed run any more, and a container that was removed from it stays removed. Whoever brings a token worked
+  -- on the run before it was completed, and has no word in it.
+  if v_run.status = 'completed' and p_fencing_token is null then
     perform export_engine.wait_for_lock_row(p_run_id);
     perform export_engine.open_for_writing();
     select r.* into v_run from public.export_runs as r where r.id = p_run_id for update;
@@ -3404,6 +3405,7 @@ begin
   return jsonb_build_object(
     'run', export_engine.run_json(v_run),
     'configuration', v_run.configuration,
+    'was_posted', export_engine.has_posted_vouchers(v_run.id),
     'containers', export_engine.containers_before(v_run, v_run.fencing_token + 1)
   );
 end;
@@ -3487,6 +3489,52 @@ CREATE FUNCTION export_engine.has_live_entry(p_claim_id uuid) RETURNS boolean
 $$;
 
 COMMENT ON FUNCTION export_engine.has_live_entry(p_claim_id uuid) IS 'True when the claim is in some run, or was in one that another took back.';
+
+CREATE TABLE public.export_deliveries (
+    run_id uuid NOT NULL,
+    voucher_number bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    fencing_token bigint NOT NULL,
+    document_number text NOT NULL,
+    state text NOT NULL,
+    code text,
+    field text,
+    message text,
+    remote_code text,
+    correlation_id text,
+    remote_ids jsonb DEFAULT '[]'::jsonb NOT NULL,
+    settled_by text,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT export_deliveries_code_check CHECK ((code ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
+    CONSTRAINT export_deliveries_remote_ids_check CHECK (((jsonb_typeof(remote_ids) = 'array'::text) AND (octet_length((remote_ids)::text) <= 100000))),
+    CONSTRAINT export_deliveries_state_check CHECK ((state = ANY (ARRAY['intended'::text, 'accepted'::text, 'already_there'::text, 'failed'::text, 'unknown'::text]))),
+    CONSTRAINT export_deliveries_texts_check CHECK ((((char_length(document_number) >= 1) AND (char_length(document_number) <= 100)) AND (char_length(field) <= 200) AND (char_length(message) <= 1000) AND (char_length(remote_code) <= 200) AND (char_length(correlation_id) <= 200)))
+);
+
+COMMENT ON TABLE public.export_deliveries IS 'Each voucher of a run that goes over an API: intended before it is sent, then what became of it. Written by functions only.';
+
+COMMENT ON COLUMN public.export_deliveries.state IS 'intended: it may have been sent; accepted: it lies in the accounting system, to be posted by the accountant; already_there: it stands in the ledger; failed: nothing of it is there; unknown: nobody knows, so it is never sent again before somebody has asked.';
+
+COMMENT ON COLUMN public.export_deliveries.code IS 'Why it failed or is unknown: a code of ours.';
+
+COMMENT ON COLUMN public.export_deliveries.field IS 'The member that the accounting system refused.';
+
+COMMENT ON COLUMN public.export_deliveries.message IS 'The accounting system''s own words, null when it said nothing.';
+
+COMMENT ON COLUMN public.export_deliveries.remote_code IS 'The accounting system''s own code.';
+
+COMMENT ON COLUMN public.export_deliveries.correlation_id IS 'What the accounting system''s support asks for.';
+
+COMMENT ON COLUMN public.export_deliveries.remote_ids IS 'Identifiers of the lines in the accounting system.';
+
+COMMENT ON COLUMN public.export_deliveries.settled_by IS 'The person who said what became of it; null when the accounting system said so.';
+
+CREATE FUNCTION export_engine.has_posted_vouchers(p_run_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    RETURN (EXISTS (SELECT FROM public.export_deliveries d WHERE ((d.run_id = has_posted_vouchers.p_run_id) AND (d.state = 'already_there'::text))));
+
+COMMENT ON FUNCTION export_engine.has_posted_vouchers(p_run_id uuid) IS 'True when the accounting system, or a person, said of a voucher of the run that it stands in the books.';
 
 CREATE FUNCTION export_engine.has_reversal(p_run_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
@@ -4864,9 +4912,9 @@ COMMENT ON COLUMN public.export_delivery_containers.cleared_by IS 'engine, or th
 CREATE FUNCTION export_engine.may_hold_vouchers(p_run_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
-    RETURN (EXISTS (SELECT FROM public.export_delivery_containers c WHERE ((c.run_id = may_hold_vouchers.p_run_id) AND (c.cleared_at IS NULL))));
+    RETURN ((EXISTS (SELECT FROM public.export_delivery_containers c WHERE ((c.run_id = may_hold_vouchers.p_run_id) AND (c.cleared_at IS NULL)))) OR export_engine.has_posted_vouchers(p_run_id));
 
-COMMENT ON FUNCTION export_engine.may_hold_vouchers(p_run_id uuid) IS 'True while an attempt of the run may have left vouchers in the accounting system.';
+COMMENT ON FUNCTION export_engine.may_hold_vouchers(p_run_id uuid) IS 'True while an attempt of the run may have left vouchers in the accounting system, or one is known to stand in its books.';
 
 CREATE FUNCTION export_engine.may_read_object(p_name text) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -9577,45 +9625,6 @@ COMMENT ON COLUMN public.export_deleted_runs.file_sha256 IS 'Hash of that file; 
 
 COMMENT ON COLUMN public.export_deleted_runs.confirmation IS 'What the admin wrote to confirm: organisation and run number. In a test database anything.';
 
-CREATE TABLE public.export_deliveries (
-    run_id uuid NOT NULL,
-    voucher_number bigint NOT NULL,
-    organization_id uuid NOT NULL,
-    fencing_token bigint NOT NULL,
-    document_number text NOT NULL,
-    state text NOT NULL,
-    code text,
-    field text,
-    message text,
-    remote_code text,
-    correlation_id text,
-    remote_ids jsonb DEFAULT '[]'::jsonb NOT NULL,
-    settled_by text,
-    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT export_deliveries_code_check CHECK ((code ~ '^[a-z][a-z0-9_]{0,59}$'::text)),
-    CONSTRAINT export_deliveries_remote_ids_check CHECK (((jsonb_typeof(remote_ids) = 'array'::text) AND (octet_length((remote_ids)::text) <= 100000))),
-    CONSTRAINT export_deliveries_state_check CHECK ((state = ANY (ARRAY['intended'::text, 'accepted'::text, 'already_there'::text, 'failed'::text, 'unknown'::text]))),
-    CONSTRAINT export_deliveries_texts_check CHECK ((((char_length(document_number) >= 1) AND (char_length(document_number) <= 100)) AND (char_length(field) <= 200) AND (char_length(message) <= 1000) AND (char_length(remote_code) <= 200) AND (char_length(correlation_id) <= 200)))
-);
-
-COMMENT ON TABLE public.export_deliveries IS 'Each voucher of a run that goes over an API: intended before it is sent, then what became of it. Written by functions only.';
-
-COMMENT ON COLUMN public.export_deliveries.state IS 'intended: it may have been sent; accepted: it lies in the accounting system, to be posted by the accountant; already_there: it stands in the ledger; failed: nothing of it is there; unknown: nobody knows, so it is never sent again before somebody has asked.';
-
-COMMENT ON COLUMN public.export_deliveries.code IS 'Why it failed or is unknown: a code of ours.';
-
-COMMENT ON COLUMN public.export_deliveries.field IS 'The member that the accounting system refused.';
-
-COMMENT ON COLUMN public.export_deliveries.message IS 'The accounting system''s own words, null when it said nothing.';
-
-COMMENT ON COLUMN public.export_deliveries.remote_code IS 'The accounting system''s own code.';
-
-COMMENT ON COLUMN public.export_deliveries.correlation_id IS 'What the accounting system''s support asks for.';
-
-COMMENT ON COLUMN public.export_deliveries.remote_ids IS 'Identifiers of the lines in the accounting system.';
-
-COMMENT ON COLUMN public.export_deliveries.settled_by IS 'The person who said what became of it; null when the accounting system said so.';
-
 CREATE TABLE public.export_documents_due (
     run_id uuid NOT NULL,
     organization_id uuid NOT NULL,
@@ -10874,6 +10883,11 @@ REVOKE ALL ON FUNCTION export_engine.hard_delete_export_run(p_run_id uuid, p_con
 
 REVOKE ALL ON FUNCTION export_engine.has_live_entry(p_claim_id uuid) FROM PUBLIC;
 
+GRANT SELECT ON TABLE public.export_deliveries TO authenticated;
+GRANT SELECT ON TABLE public.export_deliveries TO service_role;
+
+REVOKE ALL ON FUNCTION export_engine.has_posted_vouchers(p_run_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION export_engine.has_reversal(p_run_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION export_engine.history_cursor(p_run_id uuid, p_scope text) FROM PUBLIC;
@@ -11521,9 +11535,6 @@ GRANT SELECT ON TABLE public.export_counters TO service_role;
 
 GRANT SELECT ON TABLE public.export_deleted_runs TO authenticated;
 GRANT SELECT ON TABLE public.export_deleted_runs TO service_role;
-
-GRANT SELECT ON TABLE public.export_deliveries TO authenticated;
-GRANT SELECT ON TABLE public.export_deliveries TO service_role;
 
 GRANT SELECT ON TABLE public.export_documents_due TO authenticated;
 GRANT SELECT ON TABLE public.export_documents_due TO service_role;

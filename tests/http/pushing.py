@@ -11,10 +11,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from functions.delivery_book import DeliveryBook
+from functions.delivery_registry import delivery_for
 from functions.errors import LeftInDoubt, RunFailed
-from functions.secret_reference import environment_name
+from functions.export_guard import ExportGuard
+from functions.run_delivery import RunDelivery
+from functions.secret_reference import SecretStore, environment_name
 from functions.services import Services
 from functions.settings import Settings
+from functions.voucher_delivery import DeliveryContext
 from stack.embedded_stack import EmbeddedStack
 from tests.business_central.double import BusinessCentralDouble
 from tests.http.functions_door import functions_door
@@ -142,3 +147,23 @@ def status_of(organisation: Organisation, run_id: UUID | str) -> str:
         "select status from public.export_runs where id = %s", UUID(str(run_id))
     )
     return str(status)
+
+
+def delivery_of(services: Services) -> RunDelivery:
+    """A worker's hands, without the worker."""
+    return RunDelivery(
+        ExportGuard(services.connection),
+        DeliveryBook(services.connection),
+        lambda name, connection, organization_id: delivery_for(
+            name, connection, DeliveryContext(organization_id, SecretStore())
+        ),
+    )
+
+
+def settle(organisation: Organisation, run_id: str, *vouchers: Mapping[str, object]) -> None:
+    """As an admin, after a look into Business Central."""
+    with organisation.as_service() as service:
+        service.execute(
+            "select public.settle_export_delivery(%s, %s, 'Looked.', 'Ingrid Vik')",
+            [run_id, json.dumps(vouchers)],
+        )

@@ -1,13 +1,16 @@
 """An organisation whose vouchers go to Business Central: from the tap to the journal, each exactly once."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from functions.business_central_delivery import BusinessCentralDelivery
+from functions.errors import DeliveryRefused
 from stack.embedded_stack import EmbeddedStack
 from tests.business_central.double import BusinessCentralDouble
 from tests.business_central.fault import Fault
@@ -18,10 +21,12 @@ from tests.http.pushing import (
     ask_again,
     connect,
     containers,
+    delivery_of,
     in_books,
     open_accounts,
     pushing_door,
     services_of,
+    settle,
     states,
     status_of,
     to_file,
@@ -509,19 +514,12 @@ async def test_what_a_person_settled_is_not_sent(
     double.misbehave(Fault("arrive_late", BATCH))
     run_id = run_of(coordinator.trigger(organisation))["run_id"]
     double.late.clear()
-    with organisation.as_service() as service:
-        service.execute(
-            "select public.settle_export_delivery(%s, %s, 'Looked.', 'Ingrid Vik')",
-            [
-                run_id,
-                json.dumps(
-                    [
-                        {"voucher_number": 1, "state": "already_there"},
-                        {"voucher_number": 2, "state": "failed"},
-                    ]
-                ),
-            ],
-        )
+    settle(
+        organisation,
+        run_id,
+        {"voucher_number": 1, "state": "already_there"},
+        {"voucher_number": 2, "state": "failed"},
+    )
 
     async with services_of(stack) as services:
         report = await services.sweep.run()
@@ -545,19 +543,11 @@ async def test_a_person_may_be_wrong(
     double.release()
     [code] = {row["journalDisplayName"] for row in double.books.lines.values()}
     double.post(code)
-    with organisation.as_service() as service:
-        service.execute(
-            "select public.settle_export_delivery(%s, %s, 'Did not look.', 'Ingrid Vik')",
-            [run_id, '[{"voucher_number": 2, "state": "failed"}]'],
-        )
+    settle(organisation, run_id, {"voucher_number": 2, "state": "failed"})
 
     assert await ask_again(stack, run_id) == "in_doubt"
     assert len(organisation.live_memberships()) == 2
-    with organisation.as_service() as service:
-        service.execute(
-            "select public.settle_export_delivery(%s, %s, 'Looked now.', 'Ingrid Vik')",
-            [run_id, '[{"voucher_number": 2, "state": "already_there"}]'],
-        )
+    settle(organisation, run_id, {"voucher_number": 2, "state": "already_there"})
     assert await ask_again(stack, run_id) == "completed"
     assert_each_once(double, organisation)
 
@@ -584,3 +574,187 @@ def test_nobody_sees_the_secret(
     everything = "\n".join([*answers, *rows, told.out, told.err])
     assert double.login.client_secret not in everything
     assert "Bearer" not in everything
+
+
+def post_our_journal(double: BusinessCentralDouble) -> None:
+    """As the accountant, who sees one journal of ours."""
+    [code] = [row["code"] for row in double.books.journals.values() if row["code"].startswith("EX")]
+    double.post(code)
+
+
+def post_before_it_is_cleared(
+    double: BusinessCentralDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody posts after the ledger was asked and before the journal is removed; once."""
+    clear, left = BusinessCentralDelivery.clear, [True]
+
+    async def posting(
+        self: BusinessCentralDelivery, container: str, document_numbers: Collection[str]
+    ) -> None:
+        if left:
+            left.clear()
+            post_our_journal(double)
+        await clear(self, container, document_numbers)
+
+    monkeypatch.setattr(BusinessCentralDelivery, "clear", posting)
+
+
+def void(admin: AppUser, run_id: str) -> tuple[int, str | None]:
+    """Take a run back as not imported; the answer's status and code."""
+    body = {"run_id": run_id, "reason": "Wrong period."}
+    answer = admin.door.post("/void_export", json=body, headers=admin.login)
+    return answer.status_code, answer.json().get("code")
+
+
+def make_whole_or_nothing(organisation: Organisation) -> None:
+    """One claim that Business Central refuses, and a policy that gives up the run for it."""
+    organisation.execute(
+        "update public.export_targets set on_problem = 'refuse_run' where organization_id = %s",
+        organisation.id,
+    )
+    organisation.execute(
+        "update public.export_posting_rules set account_code = '9999'"
+        " where organization_id = %s and expense_type = 'parking'",
+        organisation.id,
+    )
+    organisation.check_configuration()
+    organisation.add_claim([("parking", "80.00")])
+
+
+async def test_an_outrun_worker_removes_nothing_of_its_successor(
+    stack: EmbeddedStack,
+    coordinator: AppUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+) -> None:
+    """It wakes up, finds its own attempt hopeless and tidies up, while its successor's vouchers lie in the journal."""
+    organisation.add_claims(2)
+    double.misbehave(Fault("arrive_late", BATCH))
+    run_id = run_of(coordinator.trigger(organisation))["run_id"]
+    [[old_token]] = organisation.execute(
+        "select fencing_token from public.export_runs where id = %s", run_id
+    )
+    assert await ask_again(stack, run_id) == "completed"
+
+    async with services_of(stack) as services:
+        await delivery_of(services).withdraw(UUID(run_id), old_token)
+
+    assert_each_once(double, organisation)
+    assert containers(organisation) == [True, False]
+
+
+def test_what_is_posted_while_it_is_voided_is_not_voided_by_asking_twice(
+    coordinator: AppUser,
+    new_user: NewUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claims = organisation.add_claims(2)
+    run_id = run_of(coordinator.trigger(organisation))["run_id"]
+    admin = new_user("admin", organisation)
+    post_before_it_is_cleared(double, monkeypatch)
+
+    assert void(admin, run_id) == (409, "delivery_was_posted")
+    assert void(admin, run_id) == (409, "delivery_was_posted")
+    assert set(organisation.live_memberships()) == set(claims)
+    assert_each_once(double, organisation)
+
+
+def test_what_is_posted_while_a_run_is_given_up_keeps_its_claims(
+    coordinator: AppUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claims = organisation.add_claims(2)
+    make_whole_or_nothing(organisation)
+    post_before_it_is_cleared(double, monkeypatch)
+
+    answer = coordinator.trigger(organisation)
+
+    assert (answer.status_code, run_of(answer)["status"]) == (202, "in_doubt")
+    assert set(claims) <= set(organisation.live_memberships())
+
+
+async def test_a_journal_that_cannot_be_made_frees_nothing_that_was_posted(
+    stack: EmbeddedStack,
+    coordinator: AppUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The earlier attempt's journal is gone, posted, when the next one's turns out to be unfit."""
+    claims = organisation.add_claims(2)
+    double.misbehave(Fault("arrive_late", BATCH))
+    run_id = run_of(coordinator.trigger(organisation))["run_id"]
+    double.release()
+    post_our_journal(double)
+
+    async def unfit(_: BusinessCentralDelivery, container: str) -> None:
+        raise DeliveryRefused("delivery_container_balances", remote_code=container)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BusinessCentralDelivery, "open", unfit)
+        assert await ask_again(stack, run_id) == "in_doubt"
+    assert set(organisation.live_memberships()) == set(claims)
+    assert await ask_again(stack, run_id) == "completed"
+    assert_each_once(double, organisation)
+
+
+async def test_what_a_person_found_in_the_books_is_not_let_go(
+    stack: EmbeddedStack,
+    coordinator: AppUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+) -> None:
+    """Booked under a number that the engine cannot find, and the run must be whole and cannot be."""
+    claims = organisation.add_claims(2)
+    make_whole_or_nothing(organisation)
+    double.misbehave(Fault("arrive_late", BATCH))
+    run_id = run_of(coordinator.trigger(organisation))["run_id"]
+    double.late.clear()
+    [[number]] = organisation.execute(
+        "select voucher_number from public.export_run_claims where claim_id = %s", claims[0]
+    )
+    settle(organisation, run_id, {"voucher_number": number, "state": "already_there"})
+
+    assert await ask_again(stack, run_id) == "in_doubt"
+    assert set(claims) <= set(organisation.live_memberships())
+
+
+async def test_a_run_with_a_voucher_that_a_person_found_is_reversed_and_not_voided(
+    stack: EmbeddedStack,
+    coordinator: AppUser,
+    new_user: NewUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+) -> None:
+    """And what lies in its journal stays there."""
+    organisation.add_claims(2)
+    double.misbehave(Fault("arrive_late", BATCH))
+    run_id = run_of(coordinator.trigger(organisation))["run_id"]
+    double.late.clear()
+    settle(organisation, run_id, {"voucher_number": 1, "state": "already_there"})
+    assert await ask_again(stack, run_id) == "completed"
+
+    assert void(new_user("admin", organisation), run_id) == (409, "delivery_was_posted")
+    assert set(in_books(double)) == {"2"}
+    assert len(organisation.live_memberships()) == 2
+
+
+def test_nothing_is_removed_where_another_environment_answers(
+    coordinator: AppUser,
+    new_user: NewUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+) -> None:
+    """There the journal would be missing, and its vouchers would seem to be nowhere."""
+    organisation.add_claims(1)
+    run_id = run_of(coordinator.trigger(organisation))["run_id"]
+    double.environment_kind = 1 - double.environment_kind
+    written = len(double.writes())
+
+    assert void(new_user("admin", organisation), run_id) == (422, "delivery_environment_mixed_up")
+    assert len(double.writes()) == written
+    assert status_of(organisation, run_id) == "completed"
