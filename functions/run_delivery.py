@@ -125,7 +125,7 @@ class RunDelivery:
         try:
             await delivery.open(container)
         except DeliveryRefused:
-            # The earlier attempts' journals are gone, and with them the trace that they sent something.
+            # Earlier attempts' containers are noted as cleared by now; the ledger still knows.
             await _refuse_if_posted(delivery, noted)
             # Nothing of ours is in it.
             token = granted.fencing_token
@@ -228,7 +228,9 @@ def _left_out(voucher: ReadyVoucher, result: VoucherResult) -> list[LeftOutClaim
 
 def _up_to(fencing_token: int | None, containers: Sequence[Container]) -> list[Container]:
     """Without those of successors: an outrun worker must not remove what they write."""
-    return [one for one in containers if fencing_token is None or one.fencing_token <= fencing_token]
+    return [
+        one for one in containers if fencing_token is None or one.fencing_token <= fencing_token
+    ]
 
 
 def _container(token: int) -> str:

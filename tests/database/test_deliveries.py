@@ -466,3 +466,103 @@ def test_a_delivery_needs_a_connection(organisation: Organisation) -> None:
     """Found when it is saved."""
     with pytest.raises(psycopg.errors.CheckViolation):
         organisation.execute("update public.export_targets set connection = '{}'")
+
+
+def test_an_outrun_worker_clears_nothing_of_a_completed_run(
+    organisation: Organisation, coordinator: psycopg.Connection
+) -> None:
+    """It has a token; who voids has none."""
+    organisation.add_claims(1)
+    first = deliverer(organisation, coordinator)
+    first.open()
+    organisation.expire_lease()
+    second = deliverer(organisation, coordinator)
+    second.open()
+    second.clear(first.token)
+    second.record("accepted")
+    second.complete()
+
+    assert refusal(lambda: first.clear(second.token)) == STALE
+    assert refusal(lambda: second.clear(second.token)) == STALE
+    left = organisation.execute(
+        "select fencing_token from public.export_delivery_containers where cleared_at is null"
+    )
+    assert left == [(second.token,)]
+
+
+def test_claims_in_the_books_are_not_let_go_when_no_container_is_left(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """A person may still say that it is not so."""
+    organisation.add_claims(2)
+    worker = deliverer(organisation, coordinator)
+    worker.open()
+    worker.record("already_there", [1])
+    worker.record("failed", [2])
+    worker.clear(worker.token)
+
+    assert refusal(worker.worker.fail) == ("PT409", "delivery_not_cleared")
+    assert worker.doubt()["status"] == "in_doubt"
+    settle(service, worker.run_id, [{"voucher_number": 1, "state": "failed"}])
+    call(service, "fail_export_run_by_admin", p_run_id=worker.run_id, p_reason="x", p_actor="x")
+    assert organisation.live_memberships() == {}
+
+
+@pytest.mark.parametrize("status", ["failed", "completed"])
+def test_the_repository_neither_completes_nor_fails_what_may_have_arrived(
+    organisation: Organisation,
+    coordinator: psycopg.Connection,
+    service: psycopg.Connection,
+    status: str,
+) -> None:
+    """With the token of the worker, and without one when its run is in doubt."""
+    [claim_id] = organisation.add_claims(1)
+    worker = deliverer(organisation, coordinator)
+    worker.open()
+    worker.record("unknown")
+
+    def update(token: int | None) -> dict[str, Any]:
+        return call(
+            service,
+            "update_export_run_status",
+            p_run_id=worker.run_id,
+            p_status=status,
+            p_claim_ids=[claim_id] if status == "completed" else [],
+            p_fencing_token=token,
+            p_error_code=None,
+        )
+
+    assert refusal(lambda: update(worker.token))[0] == "PT409"
+    worker.doubt()
+    assert refusal(lambda: update(None)) == ("PT409", "illegal_transition")
+    assert set(organisation.live_memberships()) == {claim_id}
+
+
+def test_a_parked_run_keeps_what_may_have_arrived(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """It is ended when a person has said that all is removed, or goes on under a new token."""
+    organisation.execute(
+        "create or replace function export_engine.most_attempts() returns integer language sql immutable return 1"
+    )
+    [claim_id] = organisation.add_claims(1)
+    worker = deliverer(organisation, coordinator)
+    worker.open()
+    worker.record("intended")
+    organisation.expire_lease()
+    begin(coordinator, organisation)
+    [(status,)] = organisation.execute(
+        "select status from public.export_runs where id = %s", worker.run_id
+    )
+    assert status == "parked"
+
+    def end() -> dict[str, Any]:
+        return call(
+            service, "fail_export_run_by_admin", p_run_id=worker.run_id, p_reason="x", p_actor="x"
+        )
+
+    assert refusal(end) == ("PT409", "delivery_not_cleared")
+    assert set(organisation.live_memberships()) == {claim_id}
+    settle(service, worker.run_id, None)
+    end()
+    assert organisation.live_memberships() == {}
