@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from functions.business_central_delivery import BusinessCentralDelivery
+from functions.business_central.delivery import BusinessCentralDelivery
 from functions.errors import DeliveryRefused
 from stack.embedded_stack import EmbeddedStack
 from tests.business_central.double import BusinessCentralDouble
