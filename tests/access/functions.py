@@ -161,7 +161,10 @@ def _refusal(error: psycopg.Error, cell: Cell) -> Outcome:
 def _answer(
     rows: list[tuple[Any, ...]], marks: set[str], sent: Mapping[str, Any], cell: Cell
 ) -> Outcome:
-    """An answer that names nothing of the organisation but what the caller sent tells nothing."""
+    """An answer that names nothing of the organisation but what the caller sent tells nothing.
+
+    Both organisations are in the same state: what is recognised as done in her own would be in the other.
+    """
     if cell.role == "service":
         return "done" if rows else "nothing"
     told = json.dumps(rows)

@@ -8,7 +8,7 @@ import pytest
 from stack.hosted_platform import DefaultGrants
 from stack.migrations import apply_migrations
 from tests.access.functions import functions, wrong_calls
-from tests.access.matrix import load
+from tests.access.matrix import cells, database_role, load
 from tests.access.relations import readable_columns, relations, wrong_reading, wrong_writing
 from tests.access.world import World
 from tests.conftest import OwnDatabase
@@ -43,7 +43,13 @@ def wrong(world: World, matrix: Mapping[str, Any] = MATRIX) -> Iterator[str]:
         "functions", {one.name for one in callable_there} - parts, set(matrix["functions"])
     )
     yield from wrong_calls(world, matrix["functions"], callable_there)
+    granted = dict.fromkeys(matrix["functions"], frozenset[str]())
+    for cell in cells(matrix["functions"]):
+        if cell.word != ".":
+            granted[cell.thing] |= {database_role(cell.role)}
     for one in callable_there:
+        if one.roles != granted.get(one.name, one.roles):
+            yield f"{one.schema}.{one.name} may be executed by {sorted(one.roles)}"
         if one.name in parts and (one.is_definer or one.roles != USERS_AND_SERVICE):
             yield f"{one.name} is no part: definer {one.is_definer}, for {sorted(one.roles)}"
 

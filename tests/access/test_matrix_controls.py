@@ -23,6 +23,7 @@ MISTAKES = {
     "alter function export_engine.document_changes security definer": "document_changes is no part",
     "alter function public.find_runs_by_claim_id security definer": "find_runs_by_claim_id, member, the other organisation: 'done'",
     "grant execute on function export_engine.find_stalled_export_runs to authenticated": "find_stalled_export_runs, member, her own organisation",
+    "grant execute on function public.recover_export_run to authenticated": "public.recover_export_run may be executed by ['authenticated', 'service_role']",
     "revoke execute on function public.void_export from authenticated": "void_export, admin, her own organisation: '.'",
 }
 
