@@ -566,3 +566,30 @@ def test_a_parked_run_keeps_what_may_have_arrived(
     settle(service, worker.run_id, None)
     end()
     assert organisation.live_memberships() == {}
+
+
+def test_doubts_park_nothing_and_only_a_doubt_is_resumed(
+    organisation: Organisation, coordinator: psycopg.Connection, service: psycopg.Connection
+) -> None:
+    """A system that does not answer for a day is no fault of the run."""
+    organisation.add_claims(1)
+    worker = deliverer(organisation, coordinator)
+    first = worker.token
+    worker.open()
+    worker.doubt()
+    worker = resumed(organisation, worker.run_id)
+    worker.open()
+    worker.doubt()
+    counted = organisation.execute(
+        "select attempt, attempts_without_progress from public.export_runs"
+    )
+    assert counted == [(2, 0)]
+
+    worker = resumed(organisation, worker.run_id)
+    for token in (first, first + 1):
+        worker.clear(token)
+    worker.worker.fail()
+    answer = call(
+        service, "resume_doubted_export_run", p_run_id=worker.run_id, p_invocation_id=uuid4()
+    )
+    assert answer["outcome"] == "nothing_to_resume"
