@@ -271,11 +271,13 @@ class ExportEngine:
             rendering = await self._render(granted, scratch, keep_lines=False)
             await self._settle(rendering, granted, keep_lines=False)
         refused = await self._delivery.deliver(granted)
+        if refused and rendering.refuses_run:
+            # Not left out before it is failed: a successor would complete it without them.
+            told = refused[:MOST_LEFT_OUT_TOLD]
+            raise RunFailed("claims_refused", run_id=run_id, left_out=told, untold=told)
         for start in range(0, len(refused), MOST_LEFT_OUT_TOLD):
             page = refused[start : start + MOST_LEFT_OUT_TOLD]
             await self._guard.settle_page(run_id, token, left_out=page, lines=None)
-        if refused and rendering.refuses_run:
-            raise RunFailed("claims_refused", run_id=run_id, left_out=refused[:MOST_LEFT_OUT_TOLD])
         first = await self._guard.reserve_page(run_id, token, 0)
         changes = {"claims": first.claims, "last_page": first.last_page}
         return granted.model_copy(update=changes), [*rendering.left_out, *refused]

@@ -37,7 +37,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """By document number: `found` had lines, of `clean` nothing is left."""
+    """By document number: `found` had lines, of `clean` nothing is left, nor in the ledger."""
 
     found: Collection[str]
     clean: Collection[str]
@@ -48,7 +48,8 @@ async def remove_lines(journal: Journal, written: Sequence[Written]) -> Removal:
 
     The first line of a voucher is a listed one. So where none is listed nothing was left behind,
     and where some are, the hidden ones are there as well: those must be deleted by identifier,
-    and one that cannot be found that way may lie there unseen.
+    and one that cannot be found that way may lie there unseen. What is not in the journal may have
+    been posted from it since it was written, so the ledger is asked last.
 
     Raises:
         DeliveryRefused, DeliveryUnavailable
@@ -61,6 +62,8 @@ async def remove_lines(journal: Journal, written: Sequence[Written]) -> Removal:
     }
     left = await journal.lines_of(found)
     dirty = {number for number in found if left[number] or not hidden_gone[number]}
+    async for entry in journal.company.entries(tuple(by_number)):
+        dirty.add(str(entry.get("documentNumber", "")).upper())
     return Removal(found, {number for number in by_number if number not in dirty})
 
 

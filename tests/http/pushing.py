@@ -167,3 +167,19 @@ def settle(organisation: Organisation, run_id: str, *vouchers: Mapping[str, obje
             "select public.settle_export_delivery(%s, %s, 'Looked.', 'Ingrid Vik')",
             [run_id, json.dumps(vouchers)],
         )
+
+
+def assert_each_once(double: BusinessCentralDouble, organisation: Organisation) -> None:
+    """I1 across the network: the vouchers of live entries are in the books, balanced, once, and no others."""
+    rows = organisation.execute(
+        "select m.voucher_number, sum(m.amount) from public.export_run_claims as m"
+        " join public.export_runs as r on r.id = m.run_id"
+        " where r.organization_id = %s and r.status = 'completed' and m.outcome = 'included' group by 1",
+        organisation.id,
+    )
+    books = in_books(double)
+    assert set(books) == {str(number) for number, _ in rows}
+    for number, total in rows:
+        amounts = books[str(number)]
+        assert sum(amounts) == 0
+        assert sum(amount for amount in amounts if amount > 0) == total

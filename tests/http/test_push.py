@@ -1,7 +1,8 @@
 """An organisation whose vouchers go to Business Central: from the tap to the journal, each exactly once."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,10 @@ from uuid import UUID
 import httpx
 import pytest
 
+from functions.business_central import removal, sending
 from functions.business_central.delivery import BusinessCentralDelivery
+from functions.business_central.journal import Journal
+from functions.business_central.removal import Removal, Written
 from functions.errors import DeliveryRefused
 from stack.embedded_stack import EmbeddedStack
 from tests.business_central.double import BusinessCentralDouble
@@ -19,6 +23,7 @@ from tests.http.app_user import AppUser
 from tests.http.conftest import NewUser
 from tests.http.pushing import (
     ask_again,
+    assert_each_once,
     connect,
     containers,
     delivery_of,
@@ -31,7 +36,7 @@ from tests.http.pushing import (
     status_of,
     to_file,
 )
-from tests.organisation import Organisation
+from tests.organisation import APPROVED_AT, Organisation
 
 # The request that writes the lines.
 BATCH = "$batch"
@@ -66,20 +71,21 @@ def run_of(answer: httpx.Response) -> dict[str, Any]:
     return dict(answer.json()["run"])
 
 
-def assert_each_once(double: BusinessCentralDouble, organisation: Organisation) -> None:
-    """I1 across the network: the vouchers of live entries are in the books, balanced, once, and no others."""
-    rows = organisation.execute(
-        "select m.voucher_number, sum(m.amount) from public.export_run_claims as m"
-        " join public.export_runs as r on r.id = m.run_id"
-        " where r.organization_id = %s and r.status = 'completed' and m.outcome = 'included' group by 1",
+def our_journal(double: BusinessCentralDouble) -> str:
+    """The code of the only one."""
+    [code] = [row["code"] for row in double.books.journals.values() if row["code"].startswith("EX")]
+    return str(code)
+
+
+def add_refused_claim(organisation: Organisation, **claim: Any) -> UUID:
+    """One whose account nobody opened in Business Central."""
+    organisation.execute(
+        "update public.export_posting_rules set account_code = '9999'"
+        " where organization_id = %s and expense_type = 'parking'",
         organisation.id,
     )
-    books = in_books(double)
-    assert set(books) == {str(number) for number, _ in rows}
-    for number, total in rows:
-        amounts = books[str(number)]
-        assert sum(amounts) == 0
-        assert sum(amount for amount in amounts if amount > 0) == total
+    organisation.check_configuration()
+    return organisation.add_claim([("parking", "80.00")], **claim)
 
 
 def test_vouchers_lie_in_the_journal_and_the_run_has_its_file(
@@ -213,11 +219,38 @@ async def test_what_the_accountant_posted_meanwhile_is_adopted(
     double.misbehave(Fault("arrive_late", BATCH))
     run_id = run_of(coordinator.trigger(organisation))["run_id"]
     double.release()
-    [code] = [row["code"] for row in double.books.journals.values() if row["code"].startswith("EX")]
-    double.post(code)
+    double.post(our_journal(double))
 
     assert await ask_again(stack, run_id) == "completed"
     assert {state for state, _ in states(organisation)} == {"already_there"}
+    assert_each_once(double, organisation)
+
+
+async def test_what_is_posted_before_it_is_sent_once_more_is_not_sent(
+    stack: EmbeddedStack,
+    coordinator: AppUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch failed and left its first vouchers behind; the accountant posts them before we look."""
+    remove_lines = removal.remove_lines
+
+    async def posted_and_removed(journal: Journal, written: Sequence[Written]) -> Removal:
+        if double.documents():
+            double.post(our_journal(double))
+        return await remove_lines(journal, written)
+
+    monkeypatch.setattr(sending, "remove_lines", posted_and_removed)
+    double.service.undoes_batches = False
+    organisation.add_claims(2)
+    add_refused_claim(organisation, approved_at=APPROVED_AT + timedelta(minutes=1))
+
+    answer = coordinator.trigger(organisation)
+
+    assert (answer.status_code, run_of(answer)["status"]) == (202, "in_doubt")
+    assert await ask_again(stack, run_of(answer)["run_id"]) == "completed"
+    assert len(in_books(double)) == 2
     assert_each_once(double, organisation)
 
 
@@ -226,13 +259,7 @@ def test_a_voucher_that_is_refused_leaves_its_claim_out_and_the_others_arrive(
 ) -> None:
     """With the claim, the field, the code and the correlation id; the file is of the others."""
     organisation.add_claims(2)
-    wrong = organisation.add_claim([("parking", "80.00")])
-    organisation.execute(
-        "update public.export_posting_rules set account_code = '9999'"
-        " where organization_id = %s and expense_type = 'parking'",
-        organisation.id,
-    )
-    organisation.check_configuration()
+    wrong = add_refused_claim(organisation)
 
     answer = coordinator.trigger(organisation)
 
@@ -288,13 +315,7 @@ def test_one_refusal_stops_a_run_that_must_be_whole(
         organisation.id,
     )
     organisation.add_claims(2)
-    organisation.add_claim([("parking", "80.00")])
-    organisation.execute(
-        "update public.export_posting_rules set account_code = '9999'"
-        " where organization_id = %s and expense_type = 'parking'",
-        organisation.id,
-    )
-    organisation.check_configuration()
+    add_refused_claim(organisation)
 
     answer = coordinator.trigger(organisation)
 
