@@ -36,9 +36,9 @@ test: setup  ## run every test
 	@$(BIN)/python -m pytest --numprocesses 2
 
 # For example: make chaos KILLS=1000 TRIGGERS=8 CLAIMS=100000 SEED=7
-chaos: setup  ## kill everything again and again while claims are exported, and judge (KILLS= TRIGGERS= CLAIMS= SEED=)
+chaos: setup  ## kill everything again and again while claims are exported, and judge (KILLS= TRIGGERS= CLAIMS= SEED= PUSH=yes)
 	@$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(TRIGGERS),--triggers $(TRIGGERS)) \
-		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(SEED),--seed $(SEED))
+		$(if $(CLAIMS),--claims $(CLAIMS)) $(if $(SEED),--seed $(SEED)) $(if $(PUSH),--push $(PUSH))
 
 load: setup  ## set ten function processes and a hundred impatient clients against one stack, and say what held
 	@$(BIN)/python -m tests.load

@@ -40,8 +40,17 @@ def _state(double: "BusinessCentralDouble", _: Mapping[str, Any]) -> object:
     }
 
 
+def _journals(double: "BusinessCentralDouble", _: Mapping[str, Any]) -> object:
+    """How many lines each journal has: less than the whole state, for whoever looks often."""
+    return {
+        row["code"]: len(list(double.books.lines_in(row["id"])))
+        for row in double.books.journals.values()
+    }
+
+
 def _misbehave(double: "BusinessCentralDouble", body: Mapping[str, Any]) -> object:
-    double.misbehave(*(Fault(**fault) for fault in body["faults"]))
+    for fault in body["faults"]:
+        double.misbehave(Fault(**{**fault, "seconds": float(fault.get("seconds", 0))}))
     return {}
 
 
@@ -78,6 +87,7 @@ def _forget(double: "BusinessCentralDouble", _: Mapping[str, Any]) -> object:
 
 _WISHES: Final[Mapping[str, Wish]] = {
     "state": _state,
+    "journals": _journals,
     "misbehave": _misbehave,
     "heal": _heal,
     "release": _release,

@@ -47,6 +47,10 @@ class DoubleProcess:
         """Journals with all their lines by code, dimensions by line, ledger entries."""
         return self._wish("state", {})
 
+    def journals(self) -> dict[str, int]:
+        """How many lines lie in each journal, by code."""
+        return self._wish("journals", {})
+
     def set_up(self, **books: object) -> None:
         """Accounts, dimensions and switches; see control."""
         self._wish("set-up", books)

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import sys
+from dataclasses import replace
 from itertools import cycle, islice
 
 from rich.console import Console
@@ -13,13 +14,17 @@ from stack.errors import StackError
 from stack.functions_server import CHECKOUT
 from stack.postgres import reachable
 from tests.chaos.campaign import Campaign
-from tests.chaos.conditions import Conditions
+from tests.chaos.conditions import PUSHING_ORGANISATIONS, Conditions
+from tests.chaos.fault_plan import PUSH_AIMS, PUSH_BLOWS
 from tests.chaos.progress import CampaignProgress
 from tests.chaos.report import Report
 
 _HOME = CHECKOUT / ".local" / "chaos"
 # Batches of more than a page, one for every so many claims.
 _BURSTS, _CLAIMS_PER_BURST = (2_200, 5_000, 3_000), 9_000
+# With push: claim by claim over a network, so all of it is smaller.
+_PUSH_BURSTS, _PUSH_CLAIMS_PER_BURST, _PUSH_PAGE = (260, 400), 1_000, 250
+_PUSH_SERVERS, _PUSH_GAP = 3, 1.2
 
 
 def _conditions() -> Conditions:
@@ -29,15 +34,31 @@ def _conditions() -> Conditions:
     parser.add_argument("--triggers", type=int, default=usual.triggers, help="phones that tap")
     parser.add_argument("--claims", type=int, default=usual.claims, help="claims that come in")
     parser.add_argument("--seed", type=int, default=usual.seed, help="replays a plan of faults")
+    parser.add_argument("--push", choices=["yes", "no"], default="no", help="send vouchers, too")
     asked = parser.parse_args()
-    count = max(1, asked.claims // _CLAIMS_PER_BURST)
-    bursts = [min(size, asked.claims // 2) for size in islice(cycle(_BURSTS), count)]
-    return Conditions(
+    is_pushing = asked.push == "yes"
+    sizes, claims_per_burst = (
+        (_PUSH_BURSTS, _PUSH_CLAIMS_PER_BURST) if is_pushing else (_BURSTS, _CLAIMS_PER_BURST)
+    )
+    count = max(1, asked.claims // claims_per_burst)
+    conditions = Conditions(
         seed=asked.seed,
         kills=asked.kills,
         triggers=asked.triggers,
         claims=asked.claims,
-        bursts=tuple(bursts),
+        bursts=tuple(min(size, asked.claims // 2) for size in islice(cycle(sizes), count)),
+    )
+    if not is_pushing:
+        return conditions
+    return replace(
+        conditions,
+        servers=_PUSH_SERVERS,
+        sweeps=1,
+        organisations=PUSHING_ORGANISATIONS,
+        blows=PUSH_BLOWS,
+        seconds_between_blows=_PUSH_GAP,
+        aims=PUSH_AIMS,
+        page_size=_PUSH_PAGE,
     )
 
 

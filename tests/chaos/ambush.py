@@ -5,7 +5,7 @@ import threading
 from typing import Literal
 
 Moment = Literal["before", "after"]
-"""Before it goes on to Supabase, or after Supabase did what it asks, before the sender knows."""
+"""Before it goes on to its target, or after that did what it asks, before the sender knows."""
 
 _LONGEST_HOLD = 1.0
 _TICK = 0.001
@@ -30,10 +30,13 @@ class Ambush:
         """Let the request go, if one was caught, and catch no other."""
         self._ended.set()
 
-    async def spring(self, step: str, moment: Moment, door: str) -> None:
-        """Called by the network for every request, at both moments."""
-        if (step, moment) != (self._step, self._moment) or self._ended.is_set():
-            return
+    def awaits(self, step: str, moment: Moment) -> bool:
+        """Whether this is what it waits for."""
+        is_over = self._ended.is_set() or self._sprung.is_set()
+        return (step, moment) == (self._step, self._moment) and not is_over
+
+    async def spring(self, door: str | None) -> None:
+        """Called by the network for a request that is awaited."""
         if self._sprung.is_set():
             return
         self._door = door

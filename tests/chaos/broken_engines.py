@@ -52,14 +52,27 @@ def select_then_mark(database: Database) -> None:
 
 def object_name_per_attempt(directory: Path) -> Path:
     """A copy of the code in which an attempt's file has a name of its own."""
+    name = "{self._content.sha256}.{extension}"
+    other = "{self._content.sha256}.{run.attempt}.{extension}"
+    return _copy_with(directory, "run_rendering.py", name, other)
+
+
+def clearing_nothing(directory: Path) -> Path:
+    """A copy that says that a predecessor's container is removed, and leaves it."""
+    removal = "        await delivery.clear(container.container, container.document_numbers)\n"
+    noted = "        await self._book.clear(run_id, fencing_token, container.fencing_token)\n"
+    return _copy_with(
+        directory, "run_delivery.py", f"{removal}{noted}\n    async", f"{noted}\n    async"
+    )
+
+
+def _copy_with(directory: Path, module: str, old: str, new: str) -> Path:
     for package in ("exporters", "functions"):
         shutil.copytree(CHECKOUT / package, directory / package, dirs_exist_ok=True)
-    module = directory / "functions" / "run_rendering.py"
-    code = module.read_text(encoding="utf-8")
-    name = "{self._content.sha256}.{extension}"
-    assert code.count(name) == 1
-    broken = code.replace(name, "{self._content.sha256}.{run.attempt}.{extension}")
-    module.write_text(broken, encoding="utf-8")
+    path = directory / "functions" / module
+    code = path.read_text(encoding="utf-8")
+    assert code.count(old) == 1, f"{module} has another text now"
+    path.write_text(code.replace(old, new), encoding="utf-8")
     return directory
 
 

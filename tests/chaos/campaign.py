@@ -16,8 +16,11 @@ from pydantic import SecretStr
 from functions.services import Services
 from functions.settings import Settings
 from stack.embedded_stack import EmbeddedStack
+from tests.chaos.admin import Admin
 from tests.chaos.audit import keep_versions
+from tests.chaos.book_judge import doubts
 from tests.chaos.conditions import Conditions
+from tests.chaos.counterparty import Counterparty
 from tests.chaos.crew import Crew
 from tests.chaos.dice import dice
 from tests.chaos.fault_plan import plan_strikes
@@ -34,6 +37,7 @@ from tests.chaos.striker import Striker
 from tests.chaos.sweeper import Sweeper
 from tests.chaos.weather import Weather
 from tests.chaos.world import World
+from tests.organisation import Organisation
 
 if TYPE_CHECKING:
     from functions.reconciliation import Reconciliation
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
 _SHORT_LEASE = """
 create or replace function export_engine.lease() returns interval language sql immutable
 set search_path = '' return interval '2 seconds'"""
+_SHORT_DOUBT = """
+create or replace function export_engine.doubt_patience() returns interval language sql immutable
+set search_path = '' return interval '0.3 seconds'"""
 _PAGE_SIZE = """
 create or replace function export_engine.page_size() returns integer language sql immutable
 set search_path = '' return {}"""
@@ -136,26 +143,42 @@ class Campaign:
         self._population = Population.settle(self._stack, given.organisations)
         weather = Weather(given.seed, given.mishaps, given.late_packets, given.only_steps)
         self._network = cleanup.enter_context(Network(self._stack.url, weather))
-        environment = self._stack.functions_environment | _ENVIRONMENT
+        self._counterparties = [
+            cleanup.enter_context(self._new_counterparty(organisation, number, weather))
+            for number, organisation in enumerate(self._population.pushing, start=1)
+        ]
+        secrets = dict(counterparty.secret for counterparty in self._counterparties)
+        environment = self._stack.functions_environment | _ENVIRONMENT | secrets
         counts = {"api": given.servers, "sweep": given.sweeps}
         self._fleet = Fleet(
             self._directory / "functions", counts, environment, self._network, given.checkout
         )
         cleanup.callback(self._fleet.stop)
         self._fleet.start()
-        self._striker = Striker(self._stack, self._fleet.processes, self._network)
+        networks = [counterparty.network for counterparty in self._counterparties]
+        for network in networks:
+            network.caller = self._fleet.caller
+        self._striker = Striker(self._stack, self._fleet.processes, [self._network, *networks])
         self._phones = [self._new_phone(number, cleanup) for number in range(given.triggers)]
         self._feeders = [self._new_feeder(number, cleanup) for number in range(_FEEDERS)]
         self._rogue = Rogue(self._stack.database, dice(given.seed, "rogue"))
+        self._admin = Admin(self._stack.database)
         self._sweeper = Sweeper(lambda: self._fleet.living("sweep"))
 
     def _prepare_database(self) -> None:
         with self._stack.database.connect("postgres") as owner:
             owner.execute(_SHORT_LEASE)
+            owner.execute(_SHORT_DOUBT)
             if self._conditions.page_size is not None:
                 owner.execute(_PAGE_SIZE.format(self._conditions.page_size).encode())
         keep_versions(self._stack.database)
         self._conditions.break_engine(self._stack.database)
+
+    def _new_counterparty(
+        self, organisation: Organisation, number: int, weather: Weather
+    ) -> Counterparty:
+        directory = self._directory / f"business-central-{number}"
+        return Counterparty(organisation, directory, weather, self._conditions.moods)
 
     def _new_phone(self, number: int, cleanup: ExitStack) -> Phone:
         draw = dice(self._conditions.seed, "phone", number)
@@ -178,16 +201,22 @@ class Campaign:
             bursts = self._conditions.bursts[number::_FEEDERS]
             crew.work(feeder.feed, self._wanted_of_each, bursts, self._over)
         crew.work(self._rogue.try_until, self._over, self._conditions.seconds_between_rogues)
+        for counterparty in self._counterparties:
+            crew.work(counterparty.live_until, self._over)
         crew.work(self._report_progress)
         # Sweeps go on while it settles, as they do in life.
         self._scheduler = Crew()
         self._scheduler.work(self._sweeper.sweep_until, self._is_settled)
+        if self._counterparties:
+            # Each attempt sends all of a run's vouchers, and here most attempts are killed.
+            self._scheduler.work(self._admin.recover_until, self._is_settled)
         return crew
 
     def _hit(self) -> None:
         given = self._conditions
         if given.kills:
-            strikes = plan_strikes(given.seed, given.kills, given.blows, given.aims)
+            gap = given.seconds_between_blows
+            strikes = plan_strikes(given.seed, given.kills, given.blows, given.aims, gap)
             self._striker.carry_out(strikes, self._over)
         else:
             self._over.wait(given.seconds)
@@ -214,6 +243,8 @@ class Campaign:
 
     def _heal(self) -> None:
         self._network.calm()
+        for counterparty in self._counterparties:
+            counterparty.heal()
         self._striker.keep_postgres_up()
         self._stack.supabase.wait_until_ready()
         self._fleet.heal()
@@ -236,6 +267,7 @@ class Campaign:
         address = f"{self._stack.url}/storage/v1/object/exports/"
         with httpx.Client(base_url=address, headers=login, timeout=_READING_SECONDS) as storage:
             world = World.read(self._stack.database, lambda name: _read_object(storage, name))
+        world.books = {one.organisation.id: one.books() for one in self._counterparties}
         world.fenced_calls = self._network.fenced_calls
         world.acknowledgements = [told for phone in self._phones for told in phone.acknowledgements]
         world.unanswered = [phone.pending for phone in self._phones if phone.pending]
@@ -265,6 +297,21 @@ class Campaign:
             "sweeps": self._sweeper.said,
             "feeders": sum((feeder.did for feeder in self._feeders), Counter()),
             "rogue": self._rogue.did,
+            **(self._told_of_push(world) if self._counterparties else {}),
+        }
+
+    def _told_of_push(self, world: World) -> dict[str, object]:
+        parties = self._counterparties
+        times = doubts(world)
+        ended = Counter(run.status for run in world.runs if run.run_id in times)
+        documents = [books.documents.values() for books in world.books.values()]
+        return {
+            "parked runs": self._admin.did,
+            "accounting systems": sum((one.did for one in parties), Counter()),
+            "network to them": sum((one.network.carried for one in parties), Counter()),
+            "vouchers there": sum(len(found) for found in documents),
+            "in doubt": f"{sum(times.values())} times, {len(times)} runs, which are now"
+            f" {', '.join(f'{status} {count}' for status, count in ended.items()) or 'none'}",
         }
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from stack.database import Database
 from stack.functions_server import CHECKOUT
-from tests.chaos.fault_plan import AIMS, BLOWS, Blow
+from tests.chaos.fault_plan import AIMS, BLOWS, MEAN_GAP_SECONDS, Blow
+from tests.chaos.temper import MOODS, Mood
 
 USUAL_ORGANISATIONS = ("xledger", "dynamics", "xledger", "dynamics", "xledger strict")
+# Those that export to files beside them must not notice.
+PUSHING_ORGANISATIONS = ("dynamics push", "xledger", "dynamics push strict", "dynamics")
 
 
 def _leave_as_it_is(_: Database) -> None:
@@ -19,8 +22,9 @@ def _leave_as_it_is(_: Database) -> None:
 class Conditions:
     """`kills` are blows that land; without any the campaign lasts `seconds`.
 
-    `organisations`: a target each; `strict` refuses a run because of one bad claim. `page_size` None
-    is the engine's own. `bursts`: sizes of batches of claims that come in one piece.
+    `organisations`: a target each; `strict` refuses a run because of one bad claim, `push` sends its
+    vouchers to a Business Central of its own, which has `moods`. `page_size` None is the engine's
+    own. `bursts`: sizes of batches of claims that come in one piece.
     `break_engine` and `checkout` put a broken engine in the place of the real one.
     """
 
@@ -36,9 +40,11 @@ class Conditions:
     page_size: int | None = None
     blows: Mapping[Blow, int] = field(default_factory=lambda: BLOWS)
     aims: Mapping[str, int] = field(default_factory=lambda: AIMS)
+    seconds_between_blows: float = MEAN_GAP_SECONDS
     mishaps: float = 0.06
     late_packets: float = 0.3
     only_steps: frozenset[str] | None = None
+    moods: Mapping[Mood, int] = field(default_factory=lambda: MOODS)
     seconds_between_rogues: float = 1.0
     settle_seconds: float = 120
     break_engine: Callable[[Database], None] = field(default=_leave_as_it_is)

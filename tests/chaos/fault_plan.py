@@ -33,6 +33,18 @@ BLOWS: dict[Blow, int] = {
     "quit_postgres": 3,  # SIGQUIT: the immediate shutdown
     "kill_backend": 6,  # SIGKILL of one session's process: Postgres ends all others and recovers
 }
+# Where vouchers go over an API: mostly at those who send them.
+PUSH_BLOWS: dict[Blow, int] = {
+    "kill_worker": 50,
+    "end_worker": 6,
+    "stop_worker": 20,
+    "kill_server": 10,
+    "end_server": 4,
+    "kill_api": 5,
+    "kill_postgres": 2,
+    "quit_postgres": 1,
+    "kill_backend": 2,
+}
 # Steps at which most blows fall; the rest falls on whoever it hits.
 AIMS: dict[str, int] = {
     "begin_export": 3,
@@ -44,8 +56,21 @@ AIMS: dict[str, int] = {
     "leave_out_export_claims": 1,
     "fail_export_run": 1,
 }
+# With push: also what is noted before and after it, and what is asked there.
+PUSH_AIMS: dict[str, int] = {
+    **AIMS,
+    "open_delivery": 2,
+    "clear_delivery": 2,
+    "record_deliveries": 5,
+    "doubt_export_run": 2,
+    "resume_doubted_export_run": 1,
+    "GET generalLedgerEntries": 2,
+    "POST journals": 2,
+    "DELETE journals": 2,
+    "POST $batch": 6,
+}
 _SHARE_OF_AIMED = 0.7
-_MEAN_GAP_SECONDS = 0.45
+MEAN_GAP_SECONDS = 0.45
 # Longer than the harness's lease, so that what is stopped wakes up as somebody else's predecessor.
 _SHORTEST_STOP, _LONGEST_STOP = 2.3, 5.0
 
@@ -67,13 +92,17 @@ class Strike:
 
 
 def plan_strikes(
-    seed: int, count: int, blows: Mapping[Blow, int] = BLOWS, aims: Mapping[str, int] = AIMS
+    seed: int,
+    count: int,
+    blows: Mapping[Blow, int] = BLOWS,
+    aims: Mapping[str, int] = AIMS,
+    gap: float = MEAN_GAP_SECONDS,
 ) -> list[Strike]:
     """The same strikes for the same arguments."""
     draw = dice(seed, "strikes")
     return [
         Strike(
-            pause=draw.expovariate(1 / _MEAN_GAP_SECONDS),
+            pause=draw.expovariate(1 / gap),
             blow=blow,
             victim=draw.randrange(1 << 16),
             stop_seconds=draw.uniform(_SHORTEST_STOP, _LONGEST_STOP),

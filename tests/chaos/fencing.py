@@ -32,13 +32,15 @@ def _grants(world: World) -> dict[UUID, list[tuple[int, float]]]:
     """Organisation -> each token and the moment it was given."""
     granted: dict[UUID, list[tuple[int, float]]] = defaultdict(list)
     for event in world.events:
-        if (token := event.detail.get("fencing_token")) is not None:
+        if (token := event.granted_token) is not None:
             granted[event.organization_id].append((token, event.occurred_at.timestamp()))
     return granted
 
 
 def _only_repeats(call: FencedCall, run: Run, world: World) -> bool:
     """Whether it said what was so already, or had become so by the time it got its turn."""
+    if call.function == "doubt_export_run":
+        return _last_event(run, call, world) == "in_doubt"
     ends = {"complete_export_run": run.completed_at, "fail_export_run": run.failed_at}
     ended = ends.get(call.function)
     if ended is None:
@@ -50,3 +52,13 @@ def _only_repeats(call: FencedCall, run: Run, world: World) -> bool:
         and other.forwarded_at < ended
         for other in world.fenced_calls
     )
+
+
+def _last_event(run: Run, call: FencedCall, world: World) -> str | None:
+    """Of the run, when the call set out."""
+    before = [
+        event.event
+        for event in world.events
+        if event.run_id == run.run_id and event.occurred_at < call.forwarded_at
+    ]
+    return before[-1] if before else None

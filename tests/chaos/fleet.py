@@ -45,6 +45,10 @@ class Fleet:
         """Addresses of the processes of a target that serve, as far as anybody knows."""
         return [p.url for p in self.processes if p.target == target and p.is_up]
 
+    def caller(self, port: int) -> str | None:
+        """The name of the process that calls from a port of this machine."""
+        return next((p.name for p in self.processes if p.calls_from(port)), None)
+
     def heal(self) -> None:
         """Nothing is frozen and everything serves."""
         for process in self.processes:

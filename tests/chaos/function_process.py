@@ -99,6 +99,14 @@ class FunctionProcess:
         threading.Thread(target=self._start_again, name="restart").start()
         return True
 
+    def calls_from(self, port: int) -> bool:
+        """Whether its worker has a connection from this port."""
+        worker = self._worker()
+        with contextlib.suppress(psutil.Error):
+            connections = worker.net_connections("tcp4") if worker is not None else []
+            return any(connection.laddr.port == port for connection in connections)
+        return False
+
     def heal(self) -> None:
         """Wake what is frozen, and wait until it serves."""
         self._wake()

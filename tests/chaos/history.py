@@ -77,7 +77,7 @@ def _in_times(run: Run) -> Iterator[str]:
 
 
 def _in_tokens(run: Run, events: Sequence[Event]) -> Iterator[str]:
-    tokens = [event.detail["fencing_token"] for event in events if "fencing_token" in event.detail]
+    tokens = [event.granted_token for event in events if event.granted_token is not None]
     if any(later <= earlier for earlier, later in pairwise(tokens)):
         yield f"its fencing tokens are {tokens}"
     if tokens and run.fencing_token != tokens[-1]:

@@ -1,4 +1,4 @@
-"""The way between the functions and Supabase, which loses, cuts, holds up and repeats what it carries.
+"""The way between the functions and what they talk to, which loses, cuts, holds up and repeats what it carries.
 
 One event loop in a thread of its own: whatever the harness does, packets travel.
 """
@@ -8,6 +8,7 @@ import contextlib
 import json
 import threading
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
@@ -20,7 +21,14 @@ from tests.chaos.fenced_call import FencedCall, held_run
 from tests.chaos.http_message import Message, read_request, read_response
 from tests.chaos.weather import Weather
 
-_GRANTING = frozenset({"begin_export", "begin_export_as_service", "take_over_export_run"})
+_GRANTING = frozenset(
+    {
+        "begin_export",
+        "begin_export_as_service",
+        "take_over_export_run",
+        "resume_doubted_export_run",
+    }
+)
 _GATEWAY_PAGE = (
     b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 24\r\n\r\n"
     b"<html>Bad gateway</html>"
@@ -33,8 +41,9 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass
 class Network:
-    """A context manager; each `door` is an address to be used instead of Supabase's.
+    """A context manager; each `door` is an address to be used instead of the target's.
 
+    `caller` names whoever calls from a port, where all callers share a door.
     `fenced_calls` and `carried`, what happened how often, are complete when it is left.
     """
 
@@ -42,6 +51,7 @@ class Network:
     weather: Weather
     fenced_calls: list[FencedCall] = field(default_factory=list)
     carried: Counter[str] = field(default_factory=Counter)
+    caller: Callable[[int], str | None] | None = None
     _is_calm: bool = False
     _ambush: Ambush | None = None
     _grants: int = 0
@@ -70,10 +80,9 @@ class Network:
         server = asyncio.run_coroutine_threadsafe(self._listen(name), self._loop).result()
         return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
-    def lie_in_wait(self, step: str, moment: Moment) -> Ambush:
-        """Catch the next request of a step; takes the place of an earlier ambush."""
-        self._ambush = Ambush(step, moment)
-        return self._ambush
+    def lie_in_wait(self, ambush: Ambush) -> None:
+        """Catch what it waits for; takes the place of an earlier ambush."""
+        self._ambush = ambush
 
     def calm(self) -> None:
         """From now on everything arrives, once and at once."""
@@ -137,18 +146,22 @@ class Network:
             await beyond.send(request.first_half())
         if mishap in {"refuse", "cut_request"}:
             return False
-        await self._spring(step, "before", door)
+        port = writer.get_extra_info("peername")[1]
+        await self._spring(step, "before", door, port)
         response = await self._forward(step, request, beyond)
-        await self._spring(step, "after", door)
+        await self._spring(step, "after", door, port)
         if mishap == "cut_reply":
             return False
         writer.write(response.raw)
         await writer.drain()
         return not response.ends_connection
 
-    async def _spring(self, step: str, moment: Moment, door: str) -> None:
-        if self._ambush is not None:
-            await self._ambush.spring(step, moment, door)
+    async def _spring(self, step: str, moment: Moment, door: str, port: int) -> None:
+        ambush = self._ambush
+        if ambush is None or not ambush.awaits(step, moment):
+            return
+        caller = self.caller
+        await ambush.spring(door if caller is None else await asyncio.to_thread(caller, port))
 
     def _mishap(self, step: str) -> tuple[str, float] | None:
         self._numbers[step] += 1
@@ -237,8 +250,11 @@ class _Beyond:
 
 
 def _step(request: Message) -> str:
-    """The SQL function's name, `upload`, or the path for anything else."""
+    """The SQL function's name, `upload`, `POST journals`, or the path for anything else."""
+    last = request.path.rpartition("/")[2]
     if request.path.startswith("/rest/v1/rpc/"):
-        return request.path.rpartition("/")[2]
+        return last
+    if "/api/v2.0/" in request.path:
+        return f"{request.method} {last.partition('(')[0]}"
     is_upload = request.method == "POST" and request.path.startswith("/storage/v1/object/exports/")
     return "upload" if is_upload else request.path

@@ -13,21 +13,27 @@ _COORDINATORS = 2
 
 @dataclass(frozen=True)
 class Population:
-    """`strict` organisations refuse a whole run because of one claim that cannot be exported."""
+    """`strict` organisations refuse a whole run because of one claim that cannot be exported.
+
+    `pushing` ones send their vouchers over an API.
+    """
 
     organisations: Sequence[Organisation]
     strict: Sequence[Organisation]
+    pushing: Sequence[Organisation]
     people: Sequence[Person]
 
     @classmethod
     def settle(cls, stack: EmbeddedStack, kinds: Sequence[str]) -> "Population":
-        """Make one organisation for each kind: a target, and `strict` where it is."""
-        organisations, strict, people = [], [], []
+        """Make one organisation for each kind: a target, then `strict` and `push` where it is."""
+        organisations, strict, pushing, people = [], [], [], []
         for number, kind in enumerate(kinds, start=1):
-            target, _, manner = kind.partition(" ")
+            target, *manners = kind.split(" ")
             organisation = Organisation.create(stack.database, target, f"{kind} {number}")
             organisations.append(organisation)
-            if manner == "strict":
+            if "push" in manners:
+                pushing.append(organisation)
+            if "strict" in manners:
                 strict.append(organisation)
                 organisation.execute(
                     "update public.export_targets set on_problem = 'refuse_run'"
@@ -38,4 +44,4 @@ class Population:
                 account = create_account(stack)
                 organisation.enrol(account.user_id, "coordinator", f"Kari {coordinator + 1}")
                 people.append(Person(organisation, account))
-        return cls(organisations, strict, people)
+        return cls(organisations, strict, pushing, people)

@@ -3,10 +3,12 @@
 import csv
 import hashlib
 import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 PAYABLE_ACCOUNT = "2990"
 _VERSION = re.compile(r"\bv(\d+)\b")
@@ -70,6 +72,10 @@ def _lines(text: str, file_format: str) -> Iterator[JournalLine]:
     elif file_format == "dynamics_bc_csv":
         for named in csv.DictReader(rows, delimiter=";", quoting=csv.QUOTE_NONE):
             yield _dynamics_line(named)
+    elif file_format == "dynamics_bc_json":
+        # Numbers as they are written: no float comes near an amount.
+        for line in json.loads(text, parse_float=Decimal, parse_int=Decimal)["journalLines"]:
+            yield _journal_line(line)
     else:
         raise LookupError(f"nobody taught this reader {file_format}")
 
@@ -96,6 +102,18 @@ def _dynamics_line(named: dict[str, str]) -> JournalLine:
         account=named["AccountNo"],
         amount=Decimal(named["Amount"]),
         version=_version(named["Description"]),
+    )
+
+
+def _journal_line(line: dict[str, Any]) -> JournalLine:
+    return _dynamics_line(
+        {
+            "ExternalDocumentNo": line["externalDocumentNumber"],
+            "DocumentNo": line["documentNumber"],
+            "AccountNo": line["accountNumber"],
+            "Amount": str(line["amount"]),
+            "Description": line["description"],
+        }
     )
 
 

@@ -12,6 +12,7 @@ import psutil
 
 from stack.embedded_stack import EmbeddedStack
 from stack.errors import StackError
+from tests.chaos.ambush import Ambush
 from tests.chaos.fault_plan import Strike
 from tests.chaos.function_process import FunctionProcess, children_of, strike
 from tests.chaos.network import Network
@@ -28,11 +29,14 @@ class Striker:
     """`landed` counts the blows that hit something, by kind; `aimed` where they were to fall. What was hit is started again."""
 
     def __init__(
-        self, stack: EmbeddedStack, processes: Sequence[FunctionProcess], network: Network
+        self,
+        stack: EmbeddedStack,
+        processes: Sequence[FunctionProcess],
+        networks: Sequence[Network],
     ) -> None:
         self._stack = stack
         self._processes = processes
-        self._network = network
+        self._networks = networks
         self.landed: Counter[str] = Counter()
         self.aimed: Counter[str] = Counter()
 
@@ -45,7 +49,9 @@ class Striker:
             if planned.aim is None:
                 self._strike(planned, None)
                 continue
-            ambush = self._network.lie_in_wait(*planned.aim)
+            ambush = Ambush(*planned.aim)
+            for network in self._networks:
+                network.lie_in_wait(ambush)
             prey = ambush.wait(_LONGEST_WAIT)
             self.aimed["missed" if prey is None else " ".join(planned.aim[::-1])] += 1
             self._strike(planned, prey)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.chaos.broken_engines import (
+    clearing_nothing,
     object_name_per_attempt,
     select_then_mark,
     without_index,
@@ -28,6 +29,8 @@ QUIET = Conditions(
     seconds_between_rogues=3600,
     settle_seconds=10,
 )
+# Requests get lost on their way, and arrive in the end.
+PUSHING = replace(QUIET, seconds=6, triggers=3, organisations=("dynamics push",), moods={"late": 1})
 
 
 def fought(conditions: Conditions, directory: Path) -> Report:
@@ -91,3 +94,12 @@ def test_select_then_mark_without_a_lock_is_seen(scratch_directory: Path) -> Non
 
     doubled = report.verdict.findings["doubled"]
     assert any("lies in the files of" in sentence for sentence in doubled)
+
+
+def test_leaving_what_a_predecessor_sent_is_seen(scratch_directory: Path) -> None:
+    """Whoever asks about a run in doubt sends it into a journal of its own; the old one stays."""
+    checkout = clearing_nothing(scratch_directory / "untidy")
+    report = fought(replace(PUSHING, checkout=checkout), scratch_directory / "left")
+
+    doubled = report.verdict.findings["doubled"]
+    assert any("more than once" in sentence for sentence in doubled)

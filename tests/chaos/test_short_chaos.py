@@ -1,10 +1,11 @@
 """A short campaign with every kind of fault, each at least once: nothing doubled, lost, stuck or mismatched."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.chaos.campaign import Campaign
 from tests.chaos.conditions import Conditions
-from tests.chaos.fault_plan import BLOWS, plan_strikes
+from tests.chaos.fault_plan import BLOWS, PUSH_AIMS, plan_strikes
 from tests.chaos.weather import Weather
 
 SHORT = Conditions(
@@ -22,6 +23,18 @@ SHORT = Conditions(
     bursts=(60,),
 )
 
+PUSHING = replace(
+    SHORT,
+    kills=6,
+    blows={"kill_worker": 3, "stop_worker": 1, "kill_server": 1, "kill_api": 1},
+    aims=PUSH_AIMS,
+    triggers=4,
+    claims=240,
+    organisations=("dynamics push", "xledger", "dynamics push strict"),
+    # The book of deliveries takes a page at a time, and a batch of them is 200.
+    page_size=250,
+)
+
 
 def test_a_short_campaign_ends_healthy(scratch_directory: Path) -> None:
     """Everything is killed once while claims come in, change and are exported."""
@@ -36,6 +49,20 @@ def test_a_short_campaign_ends_healthy(scratch_directory: Path) -> None:
     assert report.landed == dict.fromkeys(BLOWS, 1)
     assert report.claims >= SHORT.claims
     assert report.runs > 0
+
+
+def test_a_short_campaign_with_push_ends_healthy(scratch_directory: Path) -> None:
+    """Vouchers go to systems that lose, delay and half do what they are sent: each is there once."""
+    directory = scratch_directory / "push"
+    with Campaign(PUSHING, directory, lambda _share, _line: None) as campaign:
+        report = campaign.fight()
+        second_judge = campaign.reconciled()
+    print(*report.details(), report.line(), sep="\n")  # noqa: T201 - shown when it is red
+
+    assert report.verdict.is_healthy
+    assert second_judge == []
+    assert report.landed.total() == PUSHING.kills
+    assert report.told["vouchers there"] != 0
 
 
 def test_a_seed_replays_its_faults() -> None:

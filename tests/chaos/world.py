@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 
 from stack.database import Database
+from tests.chaos.books import Books
 from tests.chaos.fenced_call import FencedCall
 from tests.chaos.stored_file import StoredFile
 
@@ -100,6 +101,11 @@ class Event(NamedTuple):
     occurred_at: datetime
     detail: dict[str, Any]
 
+    @property
+    def granted_token(self) -> int | None:
+        """The fencing token that was given; a container that is cleared has that of its attempt."""
+        return None if self.event == "delivery_cleared" else self.detail.get("fencing_token")
+
 
 class Document(NamedTuple):
     """What is recorded to lie beside a run's file; `stored_sha256` is of its bytes in the bucket."""
@@ -109,6 +115,15 @@ class Document(NamedTuple):
     path: str
     sha256: str
     stored_sha256: str | None = None
+
+
+class Container(NamedTuple):
+    """Where an attempt wrote in an accounting system, and whether it is said to be removed."""
+
+    run_id: UUID
+    fencing_token: int
+    container: str
+    is_cleared: bool
 
 
 class HeldLock(NamedTuple):
@@ -137,6 +152,9 @@ class World:
     held_locks: Sequence[HeldLock] = ()
     objects: Sequence[str] = ()
     documents: Sequence[Document] = ()
+    containers: Sequence[Container] = ()
+    # Of organisations that send their vouchers there: what is in the accounting system.
+    books: dict[UUID, Books] = field(default_factory=dict)
     files: dict[UUID, StoredFile] = field(default_factory=dict)
     fenced_calls: Sequence[FencedCall] = ()
     acknowledgements: Sequence[Acknowledgement] = ()
@@ -156,6 +174,7 @@ class World:
             runs=[Run._make(row) for row in rows["runs"]],
             events=[Event._make(row) for row in rows["events"]],
             held_locks=[HeldLock._make(row) for row in rows["held_locks"]],
+            containers=[Container._make(row) for row in rows["containers"]],
             objects=[row[0] for row in rows["objects"]],
             documents=[
                 Document._make((*row, _sha256_of(read_object(row[2])))) for row in rows["documents"]
@@ -210,6 +229,9 @@ _QUERIES = {
     "held_locks": """
         select organization_id, run_id from public.export_locks
         where holder_id is not null or run_id is not null or expires_at is not null""",
+    "containers": """
+        select run_id, fencing_token, container, cleared_at is not null as is_cleared
+        from public.export_delivery_containers order by run_id, fencing_token""",
     "documents": "select run_id, kind, path, sha256 from public.export_run_documents order by path",
     "objects": "select name from storage.objects where bucket_id = 'exports' order by name",
 }

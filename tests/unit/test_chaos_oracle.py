@@ -19,7 +19,7 @@ from tests.chaos.healthy_world import (
 from tests.chaos.oracle import judge
 from tests.chaos.stored_file import StoredFile
 from tests.chaos.verdict import FIGURES, Figure
-from tests.chaos.world import Acknowledgement, HeldLock, World
+from tests.chaos.world import Acknowledgement, Event, HeldLock, World
 
 Spoil = Callable[[World], object]
 ONE, FAILED, TWO = 0, 1, 2
@@ -93,6 +93,13 @@ def stale(function: str, second: float, status: int = 200) -> Spoil:
         world.fenced_calls = [*world.fenced_calls[:2], late(call, second, status)]
 
     return spoil
+
+
+def doubted_again(world: World) -> None:
+    """The run was set aside when the organisation had given out another token."""
+    doubt = Event(99, identity("two"), ORGANISATION, "in_doubt", at(26), {})
+    world.events = [*world.events[:-1], doubt, world.events[-1]]
+    stale("doubt_export_run", 27)(world)
 
 
 def edited_later(world: World) -> None:
@@ -258,12 +265,14 @@ WRONG: dict[str, tuple[Figure, str, Spoil]] = {
     "a stale page": ("mismatched", "with the old token", stale("reserve_export_page", 26)),
     "a stale release": ("mismatched", "with the old token", stale("release_export_lock", 40)),
     "a stale completion": ("mismatched", "with the old token", stale("complete_export_run", 26)),
+    "a stale doubt": ("mismatched", "with the old token", stale("doubt_export_run", 26)),
 }
 GOOD: dict[str, Spoil] = {
     "as it is": lambda _: None,
     "a stale write that was refused": stale("renew_export_lock", 26, 409),
     "a write before the takeover": stale("renew_export_lock", 24),
     "a completion repeated later": stale("complete_export_run", 40),
+    "a doubt repeated": doubted_again,
 }
 
 
