@@ -216,6 +216,7 @@ declare
   v_totals jsonb;
   v_claim_ids uuid[];
   v_voucher_ordinals integer[];
+  v_voucher_count integer;
   v_first_number bigint;
   v_open record;
   -- What was exported by hand has vouchers that somebody else made.
@@ -234,12 +235,16 @@ begin
   where claim_id = any (p_claim_ids) and lifted_at is null;
   select o.* into v_open from export_engine.open_voucher(p_run) as o;
 
-  select array_agg(g.claim_id order by g.place), array_agg(g.voucher_ordinal order by g.place)
-  into v_claim_ids, v_voucher_ordinals
-  from export_engine.claims_in_vouchers(v_configuration, p_claim_ids, p_run.time_zone, v_open.voucher) as g;
-  v_first_number := export_engine.take_numbers(
-    p_run.organization_id, 'voucher_number', coalesce(v_voucher_ordinals[cardinality(v_voucher_ordinals)], 0)
-  );
+  if export_engine.voucher_per(v_configuration) = 'claim' then
+    -- Nearly every organisation's way, kept short.
+    v_claim_ids := p_claim_ids;
+    v_voucher_count := cardinality(p_claim_ids);
+  else
+    select array_agg(g.claim_id order by g.place), array_agg(g.voucher_ordinal order by g.place), max(g.voucher_ordinal)
+    into v_claim_ids, v_voucher_ordinals, v_voucher_count
+    from export_engine.claims_in_vouchers(v_configuration, p_claim_ids, p_run.time_zone, v_open.voucher) as g;
+  end if;
+  v_first_number := export_engine.take_numbers(p_run.organization_id, 'voucher_number', coalesce(v_voucher_count, 0));
 
   with inserted as (
     insert into public.export_run_claims (
@@ -252,11 +257,15 @@ begin
       claim.claim_id,
       'entry',
       1 + coalesce(back.generation, 0),
-      case when wanted.voucher_ordinal = 0 then v_open.voucher_number else v_first_number + wanted.voucher_ordinal - 1 end,
+      case
+        when v_voucher_ordinals is null then v_first_number + wanted.place - 1
+        when v_voucher_ordinals[wanted.place] = 0 then v_open.voucher_number
+        else v_first_number + v_voucher_ordinals[wanted.place] - 1
+      end,
       claim.document,
       claim.amount,
       claim.currency
-    from rows from (unnest(v_claim_ids), unnest(v_voucher_ordinals)) with ordinality as wanted (claim_id, voucher_ordinal, place)
+    from unnest(v_claim_ids) with ordinality as wanted (claim_id, place)
     join export_engine.claim_documents(p_claim_ids, p_run.time_zone) as claim on claim.claim_id = wanted.claim_id
     left join (
       select m.claim_id, max(m.generation) as generation
