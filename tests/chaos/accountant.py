@@ -22,6 +22,6 @@ class Accountant:
             return "nothing to post"
         try:
             self._double.post(self._draw.choice(filled))
-        except httpx.HTTPStatusError:  # unbalanced, or removed meanwhile
+        except httpx.HTTPError:  # unbalanced, or removed meanwhile
             return "not posted"
         return "posted"
