@@ -306,6 +306,26 @@ def test_what_was_mended_in_the_accounting_system_is_tried_again_when_a_person_a
     assert_each_once(double, organisation)
 
 
+async def test_a_service_that_asks_for_patience_leaves_no_claim_out(
+    stack: EmbeddedStack,
+    coordinator: AppUser,
+    organisation: Organisation,
+    double: BusinessCentralDouble,
+) -> None:
+    """Nobody has to correct anything: the same vouchers arrive when it has time."""
+    organisation.add_claims(2)
+    double.misbehave(Fault("status", BATCH, times=1000, status=429))
+
+    answer = coordinator.trigger(organisation)
+
+    assert (answer.status_code, run_of(answer)["status"]) == (202, "in_doubt")
+    assert {code for _, code in states(organisation)} == {"target_busy"}
+    assert len(organisation.live_memberships()) == 2
+    double.heal()
+    assert await ask_again(stack, run_of(answer)["run_id"]) == "completed"
+    assert_each_once(double, organisation)
+
+
 def test_one_refusal_stops_a_run_that_must_be_whole(
     coordinator: AppUser, organisation: Organisation, double: BusinessCentralDouble
 ) -> None:
