@@ -77,12 +77,8 @@ class ExportPreview:
         if problems := delivery_problems(configuration):
             raise SetUpRefused(problems)
         is_cut = await self._render(beginning, candidate, rendering, self._budget(deadline))
-        latest = (one.run.run_id for one in beginning.latest_runs[:latest_runs])
-        tried = candidate or saved_parts(beginning.configuration)
-        comparisons = [
-            await self._compare(beginning.run, run_id, tried, self._budget(deadline))
-            for run_id in dict.fromkeys([*run_ids, *latest])
-        ]
+        named = [*run_ids, *(one.run.run_id for one in beginning.latest_runs[:latest_runs])]
+        comparisons = await self._comparisons(beginning, candidate, named, deadline)
         return Preview(
             beginning=beginning,
             rendering=rendering,
@@ -94,8 +90,18 @@ class ExportPreview:
                 [(one.run, one.breakdown) for one in beginning.latest_runs],
                 is_cut=is_cut,
             ),
-            comparisons=tuple(comparisons),
+            comparisons=comparisons,
         )
+
+    async def _comparisons(
+        self, beginning: Beginning, candidate: Candidate, run_ids: Sequence[UUID], deadline: float
+    ) -> tuple[RunComparison, ...]:
+        tried = candidate or saved_parts(beginning.configuration)
+        comparisons = [
+            await self._compare(beginning.run, run_id, tried, self._budget(deadline))
+            for run_id in dict.fromkeys(run_ids)
+        ]
+        return tuple(comparisons)
 
     async def _render(
         self,
